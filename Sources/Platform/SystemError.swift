@@ -1,0 +1,49 @@
+internal import Glibc
+
+/// A system call that failed: which, on what, and why.
+package struct SystemError: Error, Equatable, CustomStringConvertible {
+    /// The calls whose failures are told apart (and can be injected in tests).
+    package enum Call: String, Sendable {
+        case open
+        case read = "pread"
+        case write = "pwritev"
+        case allocate = "fallocate"
+        case sync = "fdatasync"
+        case syncFolder = "fsync of folder"
+        case rename
+        case remove
+        case createFolder = "mkdir"
+        case list = "readdir"
+        case lock = "flock"
+        case stat
+    }
+
+    /// The call.
+    package var call: Call
+    /// The file or folder it was about.
+    package var path: String
+    /// The value of `errno`.
+    package var code: Int32
+
+    /// Names a failed call.
+    package init(_ call: Call, path: String, code: Int32) {
+        self.call = call
+        self.path = path
+        self.code = code
+    }
+
+    /// The failure of the call just made on this thread.
+    static func last(_ call: Call, _ path: String) -> SystemError {
+        SystemError(call, path: path, code: errno)
+    }
+
+    /// True where the thing named does not exist.
+    package var isMissing: Bool { code == ENOENT }
+
+    /// True where the disk, or what this user may use of it, is full.
+    package var isDiskFull: Bool { code == ENOSPC || code == EDQUOT }
+
+    package var description: String {
+        "\(call.rawValue) failed on \(path): \(String(cString: strerror(code))) (errno \(code))"
+    }
+}

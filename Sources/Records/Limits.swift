@@ -1,0 +1,88 @@
+/// Every limit by name, its unit last, with the source of the number.
+package enum Limits {
+    /// Records in one PutRecordBatch (API model: `PutRecordBatchRequestEntryList`, max 500).
+    package static let maximumBatchRecords = 500
+    /// Raw bytes of all records in one PutRecordBatch (developer guide, "Quotas": 4 MiB).
+    package static let maximumBatchBytes = 4 * 1024 * 1024
+    /// Raw bytes of one record (API model: `Data`, max 1,024,000).
+    package static let maximumRecordBytes = 1_024_000
+    /// Bytes of one HTTP request body, before and after decompression.
+    ///
+    /// A batch of 4 MiB takes 5.6 MB in base64, and encoders of JSON add white space and escapes.
+    package static let maximumRequestBodyBytes = 8 * 1024 * 1024
+    /// Request bodies held in memory at one time, all connections together; further requests wait
+    /// unread.
+    ///
+    /// Large enough that a few dozen full batches decode side by side.
+    package static let maximumRequestBodiesInMemoryBytes = 64 * 1024 * 1024
+    /// Bytes a second that a request must bring on average while others wait for the memory that it
+    /// holds.
+    package static let minimumBodyBytesPerSecond = 64 * 1024
+    /// Bytes of a control-plane request's body: the model's largest stays far below.
+    package static let maximumControlBodyBytes = 256 * 1024
+    /// Violated constraints that an answer names, and characters of a value that it repeats.
+    package static let maximumReportedViolations = 10
+    /// See `maximumReportedViolations`.
+    package static let maximumReportedValueCharacters = 256
+    /// Open client connections; more are closed at once.
+    package static let maximumConnections = 4096
+    /// Depth of nested JSON in a request (Foundation's own parser stops at 512).
+    package static let maximumJSONDepth = 512
+
+    /// Length of a delivery stream's name (API model).
+    package static let maximumStreamNameCharacters = 64
+    /// Delivery streams on one server (API model: 5,000 in a region).
+    package static let maximumStreams = 5000
+    /// Names in one ListDeliveryStreams answer (API model), and the default.
+    package static let listLimit = 1...10_000
+    /// Default of ListDeliveryStreams' `Limit` (API model).
+    package static let defaultListLimit = 10
+    /// Tags of one stream (API model).
+    package static let maximumTags = 50
+
+    /// `SizeInMBs` for S3 (API model).
+    package static let bufferSizeMegabytes = 1...128
+    /// Default of `SizeInMBs` for S3 (API model).
+    package static let defaultBufferSizeMegabytes = 5
+    /// `IntervalInSeconds` that AWS takes goes from 0; this product's floor is 60 and settable.
+    package static let defaultMinimumBufferIntervalSeconds = 60
+    /// Highest `IntervalInSeconds` (API model).
+    package static let maximumBufferIntervalSeconds = 900
+    /// Default of `IntervalInSeconds` for S3 (API model).
+    package static let defaultBufferIntervalSeconds = 300
+    /// Bytes of an object's key in UTF-8 (S3 user guide, "Naming Amazon S3 objects").
+    package static let maximumKeyBytes = 1024
+    /// Characters of `Prefix` and `ErrorOutputPrefix` (API model).
+    package static let maximumPrefixCharacters = 1024
+    /// Characters of a prefix after its expressions are evaluated (developer guide, "prefixes").
+    package static let maximumEvaluatedPrefixCharacters = 512
+
+    /// Bytes of appended batches that may wait for the disk in one stream's log.
+    package static let maximumQueuedAppendBytes = 64 * 1024 * 1024
+    /// Bytes written to the log before one sync (group commit).
+    package static let maximumGroupBytes = 8 * 1024 * 1024
+    /// A log segment's size: the first of a stream, which may stay the only one, and the rest.
+    package static let firstSegmentBytes: UInt64 = 8 * 1024 * 1024
+    /// Later segments of a stream.
+    package static let segmentBytes: UInt64 = 64 * 1024 * 1024
+    /// Used segments kept for reuse, all streams together.
+    package static let maximumSpareSegments = 4
+    /// Newest segments of a stream that may stay in the page cache: room for the largest buffer,
+    /// twice.
+    ///
+    /// A backlog beyond them costs disk alone.
+    package static let cachedSegments = 4
+    /// Undelivered bytes that one stream may hold on disk by default.
+    package static let defaultMaximumLogBytesPerStream: UInt64 = 64 * 1024 * 1024 * 1024
+    /// Free disk below which no log grows, so that checkpoints and spool files can still be written.
+    package static let minimumFreeDiskBytes: UInt64 = 512 * 1024 * 1024
+
+    /// Sealed buffers of one stream on their way to the destination at one time.
+    package static let maximumBuffersInFlight = 4
+    /// Spool files of all streams at one time, each of a buffer's size at most.
+    package static let maximumSpoolFiles = 16
+    /// How long a buffer is tried after a start at the least, however long ago its first attempt was.
+    package static let minimumRetrySecondsAfterStart = 60
+    /// How long S3 delivery is tried (developer guide, "Data delivery": 24 hours).
+    package static let defaultS3RetrySeconds = 24 * 60 * 60
+}

@@ -1,0 +1,74 @@
+package import Records
+internal import Synchronization
+
+/// A clock that moves when a test says so.
+package final class ManualTime: TimeSource {
+    private struct State {
+        var now: Timestamp
+        var sleepers: [Int: (until: Timestamp, continuation: CheckedContinuation<Void, any Error>)]
+        var lastSleeper = 0
+        var watchers: [(count: Int, continuation: CheckedContinuation<Void, Never>)] = []
+    }
+    private let state: Mutex<State>
+
+    /// A clock that shows `milliseconds` since the epoch; by default 2026-07-13T14:05:06.789Z.
+    package init(milliseconds: Int64 = 1_783_951_506_789) {
+        state = Mutex(State(now: Timestamp(milliseconds: milliseconds), sleepers: [:]))
+    }
+
+    package func now() -> Timestamp { state.withLock { $0.now } }
+
+    package func sleep(until moment: Timestamp) async throws {
+        let number = state.withLock { state in
+            state.lastSleeper += 1
+            return state.lastSleeper
+        }
+        try await withTaskCancellationHandler {
+            try await withCheckedThrowingContinuation { continuation in
+                let (isOver, watchers) = state.withLock { state in
+                    if state.now >= moment || Task.isCancelled {
+                        return (true, [CheckedContinuation<Void, Never>]())
+                    }
+                    state.sleepers[number] = (moment, continuation)
+                    return (false, Self.satisfied(&state))
+                }
+                for watcher in watchers { watcher.resume() }
+                if isOver { continuation.resume() }
+            }
+        } onCancel: {
+            let sleeper = state.withLock { $0.sleepers.removeValue(forKey: number) }
+            sleeper?.continuation.resume(throwing: CancellationError())
+        }
+        try Task.checkCancellation()
+    }
+
+    /// Moves the clock forward and wakes who waited for it.
+    package func advance(by duration: Duration) {
+        let due = state.withLock { state in
+            state.now = state.now + duration
+            let due = state.sleepers.filter { $0.value.until <= state.now }
+            for number in due.keys { state.sleepers[number] = nil }
+            return due.values.sorted { $0.until < $1.until }
+        }
+        for sleeper in due { sleeper.continuation.resume() }
+    }
+
+    /// Waits until at least `count` tasks sleep.
+    package func whenSleepers(_ count: Int = 1) async {
+        await withCheckedContinuation { continuation in
+            let isThere = state.withLock { state in
+                if state.sleepers.count >= count { return true }
+                state.watchers.append((count, continuation))
+                return false
+            }
+            if isThere { continuation.resume() }
+        }
+    }
+
+    private static func satisfied(_ state: inout State) -> [CheckedContinuation<Void, Never>] {
+        let count = state.sleepers.count
+        let ready = state.watchers.filter { $0.count <= count }.map(\.continuation)
+        state.watchers.removeAll { $0.count <= count }
+        return ready
+    }
+}
