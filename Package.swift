@@ -10,6 +10,10 @@ let settings: [SwiftSetting] = [
     .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
 ]
 
+let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
+let nioCore = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
+let nioPosix = Target.Dependency.product(name: "NIOPosix", package: "swift-nio")
+
 /// A library target of ours: strict settings, one name.
 func library(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
     .target(name: name, dependencies: dependencies, swiftSettings: settings)
@@ -38,9 +42,22 @@ let package = Package(
         ),
     ],
     targets: [
+        .systemLibrary(
+            name: "CZlib",
+            pkgConfig: "zlib",
+            providers: [.apt(["zlib1g-dev"])]
+        ),
+        .systemLibrary(
+            name: "CCurl",
+            pkgConfig: "libcurl",
+            providers: [.apt(["libcurl4-openssl-dev"])]
+        ),
         .target(name: "CKernels"),
         library("Platform", ["CKernels"]),
         library("Records"),
+        library("Compression", ["CZlib"]),
+        library("SigV4", ["Records", crypto]),
+        library("Egress", ["CCurl", "Platform"]),
         .target(
             name: "TestSupport",
             dependencies: ["Records", "Platform"],
@@ -48,5 +65,8 @@ let package = Package(
         ),
         tests("Platform", ["CKernels"]),
         tests("Records"),
+        tests("Compression", ["CZlib"]),
+        tests("SigV4", ["Records"]),
+        tests("Egress", ["Platform", nioCore, nioPosix]),
     ]
 )

@@ -1,0 +1,117 @@
+package import Platform
+
+/// A request to send.
+package struct HTTPRequest: Sendable {
+    /// What goes up with it.
+    package enum Body: Sendable {
+        case none
+        case bytes([UInt8])
+        /// The first `count` bytes of a file, read while they are sent.
+        case file(File, count: UInt64)
+    }
+
+    /// The method, upper case.
+    package var method: String
+    /// The URL, percent-encoded; it goes over the wire as it is.
+    package var url: String
+    /// Headers in order; curl adds `Host`, where it is missing, and `Content-Length`.
+    package var headers: [(name: String, value: String)]
+    /// What goes up.
+    package var body: Body
+    /// How long the whole exchange may take.
+    package var timeout: Duration
+    /// How long not a byte may move.
+    package var stallTimeout: Duration
+    /// How much of the answer's body is kept; a longer one is an error.
+    package var maximumResponseBytes: Int
+
+    /// A request.
+    package init(
+        method: String,
+        url: String,
+        headers: [(name: String, value: String)] = [],
+        body: Body = .none,
+        timeout: Duration = .seconds(60),
+        stallTimeout: Duration = .seconds(30),
+        maximumResponseBytes: Int = 1024 * 1024
+    ) {
+        self.method = method
+        self.url = url
+        self.headers = headers
+        self.body = body
+        self.timeout = timeout
+        self.stallTimeout = stallTimeout
+        self.maximumResponseBytes = maximumResponseBytes
+    }
+}
+
+extension HTTPRequest {
+    /// Refuses what would be read as further lines of the request's head.
+    func check() throws(EgressError) {
+        let parts = [method, url] + headers.flatMap { [$0.name, $0.value] }
+        let isClean = parts.allSatisfy { part in
+            !part.utf8.contains { $0 == 0 || $0 == 0x0a || $0 == 0x0d }
+        }
+        guard isClean else {
+            throw EgressError(kind: .other, message: "a line break in the request's head")
+        }
+    }
+}
+
+/// An answer.
+package struct HTTPResponse: Sendable {
+    /// The status code.
+    package var status: Int
+    /// Headers in order, as they came.
+    package var headers: [(name: String, value: String)]
+    /// The body.
+    package var body: [UInt8]
+
+    /// An answer.
+    package init(status: Int, headers: [(name: String, value: String)], body: [UInt8]) {
+        self.status = status
+        self.headers = headers
+        self.body = body
+    }
+
+    /// The first header of that name, in any case.
+    package func header(_ name: String) -> String? {
+        headers.first { $0.name.lowercased() == name.lowercased() }?.value
+    }
+}
+
+/// An exchange that ended without a whole answer.
+package struct EgressError: Error, Sendable, Hashable, CustomStringConvertible {
+    /// What kind of end, out of a fixed set.
+    package enum Kind: String, Sendable {
+        /// The host's name has no address.
+        case unresolved = "Unresolved"
+        /// No connection could be made.
+        case unreachable = "Unreachable"
+        /// It took longer than the request allowed.
+        case timeout = "Timeout"
+        /// The connection broke.
+        case connectionLost = "ConnectionLost"
+        /// TLS failed: certificate or handshake.
+        case tls = "TLS"
+        /// The answer is larger than the request allowed.
+        case responseTooLarge = "ResponseTooLarge"
+        /// The body could not be read from its file.
+        case bodyUnreadable = "BodyUnreadable"
+        /// The answer was not HTTP, or something that curl does not do.
+        case other = "Other"
+    }
+
+    /// What kind.
+    package var kind: Kind
+    /// What curl says.
+    package var message: String
+
+    /// An error.
+    package init(kind: Kind, message: String) {
+        self.kind = kind
+        self.message = message
+    }
+
+    package var description: String { "\(kind.rawValue): \(message)" }
+}
