@@ -11,6 +11,7 @@ let settings: [SwiftSetting] = [
 ]
 
 let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
+let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
 let nioCore = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
 let nioPosix = Target.Dependency.product(name: "NIOPosix", package: "swift-nio")
 
@@ -58,6 +59,7 @@ let package = Package(
         library("Compression", ["CZlib"]),
         library("SigV4", ["Records", crypto]),
         library("Egress", ["CCurl", "Platform"]),
+        library("DurableLog", ["Records", "Platform", logging]),
         .target(
             name: "TestSupport",
             dependencies: ["Records", "Platform"],
@@ -68,5 +70,6 @@ let package = Package(
         tests("Compression", ["CZlib"]),
         tests("SigV4", ["Records"]),
         tests("Egress", ["Platform", nioCore, nioPosix]),
+        tests("DurableLog", ["Records", "Platform", logging]),
     ]
 )

@@ -1,0 +1,96 @@
+internal import Platform
+internal import Records
+
+/// A reader's checkpoint on disk: two slots, written in turn, so that a torn write leaves the
+/// other.
+///
+/// `Format.md` has the layout.
+final class CheckpointFile: Sendable {
+    static let suffix = ".checkpoint"
+    /// Slots stand on blocks of their own, so that one torn block cannot spoil both.
+    static let slotBytes = 4096
+    static let usedBytes = 64
+    static let magic: UInt64 = 0x3154_5043_5244_5948  // "HYDRCPT1"
+    static let version: UInt32 = 1
+
+    private let file: File
+
+    init(_ path: String, fault: File.Fault?) throws(SystemError) {
+        file = try File(path, .openOrCreate, fault: fault)
+    }
+
+    /// The newer valid slot, or nil in a new file; `isDamaged` where a file has content but no slot
+    /// can be read.
+    func load() throws(SystemError) -> (slot: Slot?, isDamaged: Bool) {
+        let bytes = try file.read(2 * Self.slotBytes, at: 0)
+        let slots = [0, 1].compactMap { Slot(bytes, at: $0 * Self.slotBytes) }
+        let newest = slots.max { $0.sequence < $1.sequence }
+        return (newest, newest == nil && bytes.contains { $0 != 0 })
+    }
+
+    /// Writes a slot and syncs it, whatever the log's durability.
+    ///
+    /// What is delivered may be forgotten elsewhere as soon as this returns.
+    func store(_ slot: Slot) throws(SystemError) {
+        try file.write(slot.encoded, at: UInt64(slot.sequence % 2) * UInt64(Self.slotBytes))
+        try file.sync()
+    }
+
+    struct Slot: Equatable {
+        /// Rises by one with every write; its parity chooses the slot.
+        var sequence: UInt64
+        var mark: LogMark
+        /// The log's own number, should all its segments' headers be lost.
+        var logIdentity: UInt64
+
+        init(sequence: UInt64, mark: LogMark, logIdentity: UInt64) {
+            self.sequence = sequence
+            self.mark = mark
+            self.logIdentity = logIdentity
+        }
+
+        init?(_ bytes: [UInt8], at offset: Int) {
+            guard bytes.count >= offset + CheckpointFile.usedBytes else { return nil }
+            let slot: Slot? = bytes.withUnsafeBytes { all in
+                let buffer = UnsafeRawBufferPointer(
+                    rebasing: all[offset..<offset + CheckpointFile.usedBytes]
+                )
+                let checked = UnsafeRawBufferPointer(rebasing: buffer[16...])
+                guard buffer.load64(0) == magic, buffer.load32(8) == version,
+                    buffer.load32(12) == CRC32C.checksum(checked)
+                else { return nil }
+                return Slot(
+                    sequence: buffer.load64(16),
+                    mark: LogMark(
+                        position: LogPosition(
+                            offset: buffer.load64(24),
+                            record: buffer.load32(32)
+                        ),
+                        records: buffer.load64(40),
+                        bytes: buffer.load64(48)
+                    ),
+                    logIdentity: buffer.load64(56)
+                )
+            }
+            guard let slot else { return nil }
+            self = slot
+        }
+
+        var encoded: [UInt8] {
+            var bytes = [UInt8](repeating: 0, count: CheckpointFile.usedBytes)
+            bytes.withUnsafeMutableBytes { buffer in
+                buffer.store(magic, at: 0)
+                buffer.store(version, at: 8)
+                buffer.store(sequence, at: 16)
+                buffer.store(mark.position.offset, at: 24)
+                buffer.store(mark.position.record, at: 32)
+                buffer.store(mark.records, at: 40)
+                buffer.store(mark.bytes, at: 48)
+                buffer.store(logIdentity, at: 56)
+                let checked = UnsafeRawBufferPointer(rebasing: buffer[16...])
+                buffer.store(CRC32C.checksum(checked), at: 12)
+            }
+            return bytes
+        }
+    }
+}

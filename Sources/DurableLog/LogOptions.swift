@@ -1,0 +1,86 @@
+package import Platform
+package import Records
+
+/// What "durable" means for the answer to a put.
+package enum Durability: String, Sendable, CaseIterable {
+    /// Forced to disk before the answer.
+    case fsync
+    /// Handed to the operating system: survives the end of the process, not of the machine.
+    case os
+}
+
+/// How logs are kept.
+package struct LogOptions: Sendable {
+    /// What an answered put has gone through.
+    package var durability: Durability
+    /// Bytes of a stream's first segment.
+    package var firstSegmentBytes: UInt64
+    /// Bytes of its later ones.
+    package var segmentBytes: UInt64
+    /// Undelivered bytes on disk at which a stream takes no more.
+    package var maximumLogBytes: UInt64
+    /// Free disk below which no log grows.
+    package var minimumFreeDiskBytes: UInt64
+    /// Appended bytes that may wait for the disk, for each stream.
+    package var maximumQueuedBytes: Int
+    /// Bytes that are written before one sync.
+    package var maximumGroupBytes: Int
+    /// The clock that stamps arrivals.
+    package var time: any TimeSource
+    /// Lets tests fail system calls.
+    package var fault: File.Fault?
+
+    /// Options; by default those of `Limits`, with `fsync`.
+    package init(
+        durability: Durability = .fsync,
+        firstSegmentBytes: UInt64 = Limits.firstSegmentBytes,
+        segmentBytes: UInt64 = Limits.segmentBytes,
+        maximumLogBytes: UInt64 = Limits.defaultMaximumLogBytesPerStream,
+        minimumFreeDiskBytes: UInt64 = Limits.minimumFreeDiskBytes,
+        maximumQueuedBytes: Int = Limits.maximumQueuedAppendBytes,
+        maximumGroupBytes: Int = Limits.maximumGroupBytes,
+        time: any TimeSource = SystemTime(),
+        fault: File.Fault? = nil
+    ) {
+        self.durability = durability
+        self.firstSegmentBytes = firstSegmentBytes
+        self.segmentBytes = segmentBytes
+        self.maximumLogBytes = maximumLogBytes
+        self.minimumFreeDiskBytes = minimumFreeDiskBytes
+        self.maximumQueuedBytes = maximumQueuedBytes
+        self.maximumGroupBytes = maximumGroupBytes
+        self.time = time
+        self.fault = fault
+    }
+}
+
+/// A log that cannot be opened or read, and why.
+package enum LogError: Error, CustomStringConvertible {
+    /// A file of a later format: this program is too old for the folder.
+    case otherVersion(path: String, version: UInt32)
+    /// A checkpoint of which no slot can be read: where its reader stood is not known.
+    case damagedCheckpoint(path: String)
+    /// The storage failed.
+    case system(SystemError)
+
+    package var description: String {
+        switch self {
+        case .otherVersion(let path, let version):
+            "\(path) is of format \(version), this program reads format \(SegmentHeader.version): "
+                + "start the version of hydrant that wrote it"
+        case .damagedCheckpoint(let path):
+            "\(path) is damaged in both slots: what was delivered is not known. Remove it to "
+                + "deliver the log from its beginning again"
+        case .system(let error): error.description
+        }
+    }
+
+    /// Gives the storage's errors a place among the log's.
+    static func catching<Value>(_ body: () throws(SystemError) -> Value) throws(LogError) -> Value {
+        do throws(SystemError) {
+            return try body()
+        } catch {
+            throw .system(error)
+        }
+    }
+}

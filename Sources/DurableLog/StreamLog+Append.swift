@@ -1,0 +1,226 @@
+internal import Glibc
+internal import Logging
+internal import Platform
+package import Records
+internal import Synchronization
+
+extension StreamLog {
+    /// Appends a batch; see `RecordAppender`.
+    ///
+    /// Cheap and never blocks on the disk.
+    package func append(_ batch: RecordBatch, completion: @escaping Completion) {
+        guard backlogBytes < options.maximumLogBytes else {
+            return completion(.failure(.slowDown))
+        }
+        let pending = PendingAppend(
+            batch: batch,
+            checksum: CRC32C.checksum(batch.payload),
+            completion: completion
+        )
+        let action = queue.withLock { $0.append(pending, bytes: batch.payloadBytes) }
+        switch action {
+        case .startWriting: threads.submit { self.writeGroup() }
+        case .none: break
+        case .rejectFull: completion(.failure(.slowDown))
+        case .rejectClosed:
+            completion(.failure(FirehoseError(.serviceUnavailable, "The server is stopping.")))
+        }
+    }
+
+    /// Refuses new batches, writes those accepted, and returns when they are durable.
+    func close() async {
+        if queue.withLock({ $0.close() }) == .finishClosing { finishClosing() }
+        await withCheckedContinuation { continuation in
+            let isClosed = closed.withLock { state in
+                switch state {
+                case .closed: return true
+                case .open: state = .waiting([continuation])
+                case .waiting(let others): state = .waiting(others + [continuation])
+                }
+                return false
+            }
+            if isClosed { continuation.resume() }
+        }
+    }
+
+    private func finishClosing() {
+        let waiting = closed.withLock { state in
+            defer { state = .closed }
+            if case .waiting(let continuations) = state { return continuations }
+            return []
+        }
+        for continuation in waiting { continuation.resume() }
+    }
+
+    /// Writes one group, and sees that the next is written: one turn for each, so that a busy
+    /// stream does not keep a thread to itself.
+    private func writeGroup() {
+        let group = queue.withLock { $0.takeGroup() }
+        let results = writer.withLock { writer in write(group, &writer) }
+        for (pending, result) in zip(group, results) { pending.completion(result) }
+        switch queue.withLock({ $0.groupEnded() }) {
+        case .writeNext: threads.submit { self.writeGroup() }
+        case .rest: break
+        case .finishClosing: finishClosing()
+        }
+    }
+
+    private func write(
+        _ group: [PendingAppend],
+        _ writer: inout Writer
+    )
+        -> [Result<AppendReceipt, FirehoseError>]
+    {
+        var results: [Result<AppendReceipt, FirehoseError>] = []
+        results.reserveCapacity(group.count)
+        writer.arrival = max(writer.arrival, options.time.now())
+        do throws(SystemError) {
+            while results.count < group.count {
+                let run = try writeRun(group[results.count...], &writer)
+                results.append(contentsOf: run.map { .success($0) })
+            }
+        } catch {
+            // What the file holds now is not known: go on in a new one, from the last durable mark.
+            writer.current = nil
+            logger.error(
+                "the log cannot be written, puts are refused until it can",
+                metadata: ["folder": "\(folder)", "error": "\(error)"]
+            )
+            let failure =
+                error.isDiskFull
+                ? FirehoseError.slowDown
+                : FirehoseError(.serviceUnavailable, "The records could not be made durable.")
+            while results.count < group.count { results.append(.failure(failure)) }
+        }
+        return results
+    }
+
+    /// Writes as many batches as the segment takes, and makes them durable.
+    private func writeRun(
+        _ batches: ArraySlice<PendingAppend>,
+        _ writer: inout Writer
+    )
+        throws(SystemError) -> [AppendReceipt]
+    {
+        let segment = try segmentWithRoom(for: batches[batches.startIndex].frameBytes, &writer)
+        let room = segment.capacity - segment.place(of: writer.end.position.offset)
+        let headers = UnsafeMutableRawBufferPointer.allocate(
+            byteCount: batches.count * FrameHeader.byteCount,
+            alignment: 16
+        )
+        defer { headers.deallocate() }
+        var parts: [iovec] = []
+        parts.reserveCapacity(batches.count * 2)
+        var receipts: [AppendReceipt] = []
+        receipts.reserveCapacity(batches.count)
+        var mark = writer.end
+        var used: UInt64 = 0
+        for pending in batches {
+            guard used + pending.frameBytes <= room else { break }
+            used += pending.frameBytes
+            let header = FrameHeader(
+                of: tag,
+                at: mark,
+                payloadBytes: UInt32(pending.batch.payloadBytes),
+                recordCount: UInt32(pending.batch.recordCount),
+                payloadChecksum: pending.checksum,
+                arrival: writer.arrival,
+                committed: writer.end.position.offset
+            )
+            let place = receipts.count * FrameHeader.byteCount
+            let space = UnsafeMutableRawBufferPointer(
+                rebasing: headers[place..<place + FrameHeader.byteCount]
+            )
+            header.encode(into: space)
+            let payload = pending.batch.paddedPayload
+            parts.append(iovec(iov_base: space.baseAddress, iov_len: space.count))
+            parts.append(
+                iovec(
+                    iov_base: UnsafeMutableRawPointer(mutating: payload.baseAddress),
+                    iov_len: payload.count
+                )
+            )
+            receipts.append(AppendReceipt(logIdentity: identity, firstRecord: mark.records))
+            mark = header.end
+        }
+        try segment.file.write(
+            gathering: &parts,
+            at: segment.place(of: writer.end.position.offset)
+        )
+        if options.durability == .fsync { try segment.file.sync() }
+        writer.end = mark
+        publish(mark)
+        return receipts
+    }
+
+    private func publish(_ mark: LogMark) {
+        let action = durable.withLock { tail -> (@Sendable () -> Void)? in
+            tail.mark = mark
+            guard let wake = tail.wake,
+                mark.records >= wake.records || mark.bytes >= wake.bytes
+            else { return nil }
+            tail.wake = nil
+            return wake.action
+        }
+        action?()
+    }
+
+    // MARK: Segments
+
+    private func segmentWithRoom(
+        for bytes: UInt64,
+        _ writer: inout Writer
+    ) throws(SystemError)
+        -> Segment
+    {
+        if let current = writer.current,
+            current.place(of: writer.end.position.offset) + bytes <= current.capacity
+        {
+            return current
+        }
+        let segment = try beginSegment(
+            at: writer.end,
+            for: bytes,
+            isFirst: writer.segmentCount == 0
+        )
+        segments.withLock { list in
+            // A segment that failed before its first frame became durable has the same base.
+            if list.last?.base == segment.base { list.removeLast() }
+            if let last = list.indices.last { list[last].end = segment.base }
+            list.append(segment)
+            // The one that has just become too old to be read soon.
+            let cold = list.count - 1 - Limits.cachedSegments
+            if cold >= 0 { list[cold].file.dropFromMemory() }
+        }
+        writer.current = segment
+        writer.segmentCount += 1
+        return segment
+    }
+
+    /// Makes a segment's file: header and size are durable before it gets its name.
+    private func beginSegment(
+        at mark: LogMark,
+        for bytes: UInt64,
+        isFirst: Bool
+    )
+        throws(SystemError) -> Segment
+    {
+        if let free = Folder.freeBytes(at: folder), free < options.minimumFreeDiskBytes {
+            throw SystemError(.allocate, path: folder, code: ENOSPC)
+        }
+        let usual = isFirst ? options.firstSegmentBytes : options.segmentBytes
+        let capacity = max(usual, UInt64(SegmentHeader.byteCount) + bytes)
+        let path = folder + "/" + Segment.name(base: mark.position.offset)
+        var spare: String?
+        if capacity == options.segmentBytes { spare = pool.take() }
+        let temporary = spare ?? path + ".new"
+        let file = try File(temporary, spare == nil ? .replace : .update, fault: options.fault)
+        if spare == nil { try file.preallocate(capacity) }
+        try file.write(SegmentHeader(logIdentity: identity, base: mark).encoded, at: 0)
+        try file.sync()
+        try Folder.rename(temporary, to: path)
+        try Folder.sync(folder)
+        let named = try File(path, .update, fault: options.fault)
+        return Segment(file: named, base: mark.position.offset, end: nil, capacity: capacity)
+    }
+}

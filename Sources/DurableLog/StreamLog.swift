@@ -1,0 +1,220 @@
+internal import Logging
+internal import Platform
+package import Records
+internal import Synchronization
+
+/// A delivery stream's log in segment files: batches in by group commit, ranges out to readers.
+///
+/// Three locks, never held together except in the order writer, segments, tail: `writer` for the
+/// thread that is at the disk, `segments` for the list of files, `tail` for what is durable.
+package final class StreamLog: RecordLog, Sendable {
+    /// What an append calls at its end; see `RecordAppender`.
+    package typealias Completion = @Sendable (Result<AppendReceipt, FirehoseError>) -> Void
+
+    let folder: String
+    let identity: UInt64
+    let options: LogOptions
+    let pool: SegmentPool
+    let threads: WorkerThreads
+    let logger: Logger
+    let queue: Mutex<LogWriterStateMachine<PendingAppend>>
+    let writer: Mutex<Writer>
+    let segments: Mutex<[Segment]>
+    let durable: Mutex<DurableTail>
+    let readers: Mutex<[String: Reader]>
+    /// The offset that every reader has passed, beside `readers` because that lock is held over
+    /// syncs.
+    let slowestOffset: Atomic<UInt64>
+    /// Resumed when the last group is written after a close.
+    let closed: Mutex<CloseState>
+
+    /// A batch that waits to be written.
+    struct PendingAppend {
+        var batch: RecordBatch
+        var checksum: UInt32
+        var completion: Completion
+        /// Bytes that its frame takes.
+        var frameBytes: UInt64 {
+            UInt64(FrameHeader.byteCount + RecordBatch.padded(batch.payloadBytes))
+        }
+    }
+
+    /// What the writing thread knows.
+    struct Writer {
+        /// The mark behind the last durable frame.
+        var end: LogMark
+        /// The newest arrival stamp; stamps never go back.
+        var arrival: Timestamp
+        /// The segment that grows.
+        ///
+        /// Nil at start and after a failed write: what a file holds then is not known for sure, so
+        /// the next frame goes into a new one.
+        var current: Segment?
+        /// How many segments this log has begun since it was opened: the first is a small one.
+        var segmentCount: Int
+    }
+
+    /// The durable end, and who waits for it to come to a point.
+    struct DurableTail {
+        var mark: LogMark
+        var wake: (records: UInt64, bytes: UInt64, action: @Sendable () -> Void)?
+    }
+
+    /// A named reader.
+    struct Reader {
+        var file: CheckpointFile
+        var slot: CheckpointFile.Slot
+    }
+
+    enum CloseState {
+        case open
+        case waiting([CheckedContinuation<Void, Never>])
+        case closed
+    }
+
+    /// Opens the log in `folder`, which is created if it is missing, and recovers what a former
+    /// process left there.
+    ///
+    /// The names of `readers` are those whose checkpoints hold records back from removal; `floors`
+    /// are further marks that the log is known to have reached.
+    init(
+        folder: String,
+        readers names: [String],
+        floors: [LogMark],
+        options: LogOptions,
+        pool: SegmentPool,
+        threads: WorkerThreads,
+        logger: Logger
+    ) throws(LogError) {
+        try LogError.catching { () throws(SystemError) in try Folder.create(folder) }
+        var files: [String: (file: CheckpointFile, slot: CheckpointFile.Slot?)] = [:]
+        for name in names { files[name] = try Self.openCheckpoint(name, folder, options) }
+        let slots = files.values.compactMap(\.slot)
+        let found = try LogRecovery(
+            folder: folder,
+            knownIdentity: slots.first?.logIdentity,
+            floors: floors + slots.map(\.mark),
+            fault: options.fault
+        )
+        self.folder = folder
+        self.options = options
+        self.pool = pool
+        self.threads = threads
+        self.logger = logger
+        identity = found.logIdentity
+        queue = Mutex(
+            LogWriterStateMachine(
+                maximumQueuedBytes: options.maximumQueuedBytes,
+                maximumGroupBytes: options.maximumGroupBytes
+            )
+        )
+        writer = Mutex(
+            Writer(
+                end: found.end,
+                arrival: found.lastArrival,
+                current: nil,
+                segmentCount: 0
+            )
+        )
+        segments = Mutex(found.segments)
+        durable = Mutex(DurableTail(mark: found.end))
+        readers = Mutex(
+            try Self.readers(from: files, start: found.start, identity: found.logIdentity)
+        )
+        slowestOffset = Atomic(0)
+        closed = Mutex(.open)
+        report(found)
+        releasePassedSegments()
+    }
+
+    /// The part of the identity that every frame carries.
+    var tag: UInt32 { UInt32(truncatingIfNeeded: identity) }
+
+    package var tail: LogMark { durable.withLock { $0.mark } }
+
+    package func wake(
+        atRecords records: UInt64,
+        orBytes bytes: UInt64,
+        _ action: @escaping @Sendable () -> Void
+    ) {
+        let isReached = durable.withLock { tail in
+            if tail.mark.records >= records || tail.mark.bytes >= bytes {
+                tail.wake = nil
+                return true
+            }
+            tail.wake = (records, bytes, action)
+            return false
+        }
+        if isReached { action() }
+    }
+
+    /// Bytes on disk from the slowest reader's checkpoint to the end.
+    package var backlogBytes: UInt64 {
+        let end = tail.position.offset
+        return end - min(slowestOffset.load(ordering: .relaxed), end)
+    }
+
+    /// The readers, each with a slot on disk from the beginning: it holds the log's number as well.
+    private static func readers(
+        from files: [String: (file: CheckpointFile, slot: CheckpointFile.Slot?)],
+        start: LogMark,
+        identity: UInt64
+    ) throws(LogError) -> [String: Reader] {
+        var readers: [String: Reader] = [:]
+        for (name, (file, slot)) in files {
+            let current = slot ?? .init(sequence: 1, mark: start, logIdentity: identity)
+            if slot == nil {
+                try LogError.catching { () throws(SystemError) in try file.store(current) }
+            }
+            readers[name] = Reader(file: file, slot: current)
+        }
+        return readers
+    }
+
+    private static func openCheckpoint(
+        _ name: String,
+        _ folder: String,
+        _ options: LogOptions
+    ) throws(LogError) -> (file: CheckpointFile, slot: CheckpointFile.Slot?) {
+        let path = folder + "/" + name + CheckpointFile.suffix
+        let (file, slot, isDamaged) = try LogError.catching { () throws(SystemError) in
+            let isNew = !Folder.exists(path)
+            let file = try CheckpointFile(path, fault: options.fault)
+            if isNew { try Folder.sync(folder) }
+            let (slot, isDamaged) = try file.load()
+            return (file, slot, isDamaged)
+        }
+        if isDamaged { throw .damagedCheckpoint(path: path) }
+        return (file, slot)
+    }
+
+    private func report(_ found: LogRecovery) {
+        if found.tornBytes > 0 {
+            logger.notice(
+                "cut an unfinished write from the log's end",
+                metadata: ["folder": "\(folder)", "bytes": "\(found.tornBytes)"]
+            )
+        }
+        for path in found.damagedHeaders {
+            logger.error(
+                "a segment's header is damaged; its frames are read all the same",
+                metadata: ["path": "\(path)"]
+            )
+        }
+        for range in found.damaged {
+            logger.error(
+                "the log is damaged: acknowledged records in this range cannot be read",
+                metadata: [
+                    "folder": "\(folder)", "from": "\(range.lowerBound)",
+                    "to": "\(range.upperBound)",
+                ]
+            )
+        }
+        if found.lostItsEnd {
+            logger.error(
+                "the log lost its end: records that were acknowledged may be missing",
+                metadata: ["folder": "\(folder)"]
+            )
+        }
+    }
+}

@@ -1,0 +1,114 @@
+import Logging
+import Platform
+import Records
+import TestSupport
+
+@testable import DurableLog
+
+/// A log on a temporary folder, with calls that wait, and with small segments.
+final class LogHarness {
+    static let reader = "delivery"
+    let folder = TemporaryFolder()
+    let time = ManualTime()
+    private(set) var store: LogStore
+    private(set) var log: StreamLog
+    private let options: LogOptions
+
+    init(
+        firstSegmentBytes: UInt64 = 64 * 1024,
+        segmentBytes: UInt64 = 256 * 1024,
+        maximumLogBytes: UInt64 = .max,
+        fault: File.Fault? = nil
+    ) throws {
+        options = LogOptions(
+            firstSegmentBytes: firstSegmentBytes,
+            segmentBytes: segmentBytes,
+            maximumLogBytes: maximumLogBytes,
+            minimumFreeDiskBytes: 0,
+            time: time,
+            fault: fault
+        )
+        (store, log) = try Self.open(folder, options)
+    }
+
+    private static func open(
+        _ folder: TemporaryFolder,
+        _ options: LogOptions
+    ) throws -> (
+        LogStore, StreamLog
+    ) {
+        var logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
+        logger.logLevel = .critical
+        let store = try LogStore(
+            spareFolder: folder("spare"),
+            options: options,
+            threadCount: 2,
+            logger: logger
+        )
+        return (store, try store.open(folder("log"), readers: [reader]))
+    }
+
+    deinit { store.shutDown() }
+
+    /// Opens the folder anew, as after a crash: the log is not closed before.
+    func reopen() throws {
+        store.shutDown()
+        (store, log) = try Self.open(folder, options)
+    }
+
+    func append(_ records: [[UInt8]]) async throws -> AppendReceipt {
+        try await log.append(records)
+    }
+
+    /// Everything from a mark (by default the checkpoint) to the tail.
+    func read(
+        from mark: LogMark? = nil,
+        to end: LogMark? = nil
+    ) throws -> (
+        records: [[UInt8]], damaged: [LogDamage]
+    ) {
+        var records: [[UInt8]] = []
+        var damaged: [LogDamage] = []
+        try log.read(
+            from: mark ?? log.checkpoint(of: Self.reader),
+            to: end ?? log.tail
+        ) { chunk in
+            switch chunk {
+            case .records(let layout, let count, _):
+                let before = records.count
+                RecordLayout.forEachRecord(in: layout) { records.append(Array($0)) }
+                precondition(records.count - before == count)
+            case .damaged(let damage): damaged.append(damage)
+            }
+        }
+        return (records, damaged)
+    }
+
+    func move(to mark: LogMark) throws { try log.moveCheckpoint(of: Self.reader, to: mark) }
+
+    var segmentFiles: [String] {
+        get throws {
+            try Folder.list(folder("log")).filter { $0.hasSuffix(".segment") }
+                .map { folder("log/" + $0) }
+        }
+    }
+
+    /// Changes bytes of a segment file at an offset of the log.
+    func overwrite(_ path: String, at offset: UInt64, with bytes: [UInt8]) throws {
+        let name = String(path.split(separator: "/").last ?? "")
+        let base = Segment.base(ofName: name) ?? 0
+        try File(path, .update).write(
+            bytes,
+            at: UInt64(SegmentHeader.byteCount) + offset - base
+        )
+    }
+}
+
+extension StreamLog {
+    /// Appends and waits for the answer.
+    func append(_ records: [[UInt8]]) async throws -> AppendReceipt {
+        try await withCheckedThrowingContinuation { continuation in
+            append(RecordBatch(records)) { continuation.resume(with: $0) }
+        }
+    }
+}

@@ -1,0 +1,190 @@
+import Foundation
+import Platform
+import Records
+import Synchronization
+import TestSupport
+import Testing
+
+@testable import DurableLog
+
+@Suite struct StreamLogTests {
+    @Test func `records come back in order, over segments and restarts`() async throws {
+        let harness = try LogHarness()
+        var generator = SeededGenerator(seed: 21)
+        var all: [[UInt8]] = []
+        for round in 0..<120 {
+            let count = Int.random(in: 1...20, using: &generator)
+            let batch = (0..<count).map { _ in
+                generator.bytes(Int.random(in: 0...2000, using: &generator))
+            }
+            let receipt = try await harness.append(batch)
+            #expect(receipt.firstRecord == UInt64(all.count))
+            all += batch
+            if round % 30 == 29 { try harness.reopen() }
+        }
+        #expect(try harness.segmentFiles.count > 4)
+        let (records, damaged) = try harness.read()
+        #expect(records == all)
+        #expect(damaged.isEmpty)
+        #expect(harness.log.tail.records == UInt64(all.count))
+        #expect(harness.log.tail.bytes == UInt64(all.reduce(0) { $0 + $1.count }))
+    }
+
+    @Test func `appends at the same time all get in, each batch whole`() async throws {
+        let harness = try LogHarness()
+        let log = harness.log
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            for writer in 0..<16 {
+                group.addTask {
+                    for number in 0..<50 {
+                        let mark = [UInt8(writer), UInt8(number)]
+                        _ = try await log.append([mark + [0], mark + [1], mark + [2]])
+                    }
+                }
+            }
+            try await group.waitForAll()
+        }
+        let records = try harness.read().records
+        #expect(records.count == 16 * 50 * 3)
+        for start in stride(from: 0, to: records.count, by: 3) {
+            #expect((0..<3).allSatisfy { records[start + $0][2] == UInt8($0) })
+            #expect(records[start][..<2] == records[start + 2][..<2])
+        }
+        for writer in 0..<16 {
+            let numbers = records.filter { $0[0] == writer && $0[2] == 0 }.map { $0[1] }
+            #expect(numbers == Array(0..<50))
+        }
+    }
+
+    @Test func `a log is cut at any record, and the cuts join without a gap`() async throws {
+        let harness = try LogHarness()
+        var generator = SeededGenerator(seed: 22)
+        var all: [[UInt8]] = []
+        for _ in 0..<100 {
+            let batch = (0..<Int.random(in: 1...30, using: &generator)).map { _ in
+                generator.bytes(Int.random(in: 0...900, using: &generator))
+            }
+            _ = try await harness.append(batch)
+            all += batch
+        }
+        for maximum in [1, 500, 4000, 50_000, 10_000_000] as [UInt64] {
+            var mark = harness.log.checkpoint(of: LogHarness.reader)
+            var read: [[UInt8]] = []
+            while mark != harness.log.tail {
+                let end = try harness.log.cut(
+                    from: mark,
+                    maximumBytes: maximum,
+                    limit: harness.log.tail
+                )
+                let part = try harness.read(from: mark, to: end).records
+                let bytes = part.reduce(0) { $0 + $1.count }
+                #expect(bytes <= Int(maximum) || part.filter { !$0.isEmpty }.count == 1)
+                #expect(end.records == mark.records + UInt64(part.count))
+                #expect(end.bytes == mark.bytes + UInt64(bytes))
+                #expect(!part.isEmpty)
+                read += part
+                mark = end
+            }
+            #expect(read == all)
+        }
+    }
+
+    @Test func `checkpoints survive, and what they pass is let go`() async throws {
+        let harness = try LogHarness()
+        for number in 0..<200 {
+            _ = try await harness.append([[UInt8](repeating: UInt8(number), count: 5000)])
+        }
+        let middle = try harness.log.cut(
+            from: .start,
+            maximumBytes: 700_000,
+            limit: harness.log.tail
+        )
+        let before = try harness.segmentFiles.count
+        try harness.move(to: middle)
+        #expect(try harness.segmentFiles.count < before)
+        try harness.reopen()
+        #expect(harness.log.checkpoint(of: LogHarness.reader) == middle)
+        #expect(try harness.read().records.first?.first == 140)
+        try harness.move(to: harness.log.tail)
+        #expect(try harness.segmentFiles.count == 1)
+        #expect(harness.log.backlogBytes == 0)
+    }
+
+    @Test func `used segments serve again, and their old frames stay out of sight`() async throws {
+        let harness = try LogHarness(firstSegmentBytes: 16 * 1024, segmentBytes: 32 * 1024)
+        var written = 0
+        for _ in 0..<20 {
+            for _ in 0..<30 {
+                _ = try await harness.append([[UInt8](repeating: UInt8(written % 251), count: 900)])
+                written += 1
+            }
+            let (records, damaged) = try harness.read()
+            #expect(records.count == 30)
+            #expect(records.last?.first == UInt8((written - 1) % 251))
+            #expect(damaged.isEmpty)
+            try harness.move(to: harness.log.tail)
+            try harness.reopen()
+            #expect(harness.log.tail.records == UInt64(written))
+        }
+    }
+
+    @Test func `a checkpoint with one torn slot goes on from the other`() async throws {
+        let harness = try LogHarness()
+        _ = try await harness.append([[1]])
+        let first = harness.log.tail
+        try harness.move(to: first)
+        _ = try await harness.append([[2]])
+        try harness.move(to: harness.log.tail)
+        let path = harness.folder("log/delivery.checkpoint")
+        // The second move wrote slot 1, as the log's creation did.
+        try File(path, .update).write([UInt8](repeating: 0xff, count: 30), at: 4096 + 20)
+        try harness.reopen()
+        #expect(harness.log.checkpoint(of: LogHarness.reader) == first)
+        #expect(try harness.read().records == [[2]])
+        try File(path, .update).write([UInt8](repeating: 0xff, count: 30), at: 20)
+        #expect(throws: LogError.self) { try harness.reopen() }
+    }
+
+    @Test func `who waits for records or bytes is woken once`() async throws {
+        let harness = try LogHarness()
+        let calls = Mutex(0)
+        harness.log.wake(atRecords: 3, orBytes: .max) { calls.withLock { $0 += 1 } }
+        _ = try await harness.append([[1], [2]])
+        #expect(calls.withLock { $0 } == 0)
+        _ = try await harness.append([[3]])
+        #expect(calls.withLock { $0 } == 1)
+        _ = try await harness.append([[4]])
+        #expect(calls.withLock { $0 } == 1)
+        harness.log.wake(atRecords: .max, orBytes: 4) { calls.withLock { $0 += 1 } }
+        #expect(calls.withLock { $0 } == 2)
+    }
+
+    @Test func `at the bound on its bytes a log says slow down, and goes on when there is room`()
+        async throws
+    {
+        let harness = try LogHarness(maximumLogBytes: 10_000)
+        for _ in 0..<10 { _ = try await harness.append([[UInt8](repeating: 1, count: 1000)]) }
+        await #expect(throws: FirehoseError.slowDown) { try await harness.append([[1]]) }
+        try harness.move(to: harness.log.tail)
+        _ = try await harness.append([[1]])
+    }
+
+    @Test func `after close nothing is taken and all that was taken is there`() async throws {
+        let harness = try LogHarness()
+        _ = try await harness.append([[1]])
+        await harness.store.close(harness.log)
+        await #expect(throws: FirehoseError.self) { try await harness.append([[2]]) }
+        #expect(try harness.read().records == [[1]])
+    }
+
+    @Test func `arrival stamps never go back`() async throws {
+        let harness = try LogHarness()
+        _ = try await harness.append([[1]])
+        let first = try harness.log.arrival(after: .start)
+        let second = harness.log.tail
+        harness.time.advance(by: .seconds(-60))
+        _ = try await harness.append([[2]])
+        #expect(try harness.log.arrival(after: second) == first)
+        #expect(try harness.log.arrival(after: harness.log.tail) == nil)
+    }
+}
