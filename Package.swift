@@ -60,9 +60,17 @@ let package = Package(
         library("SigV4", ["Records", crypto]),
         library("Egress", ["CCurl", "Platform"]),
         library("DurableLog", ["Records", "Platform", logging]),
+        library(
+            "Destinations",
+            ["Records", "SigV4", "Egress", "Compression", "Platform"]
+        ),
+        library(
+            "Delivery",
+            ["Records", "DurableLog", "Destinations", "Compression", "Platform", crypto, logging]
+        ),
         .target(
             name: "TestSupport",
-            dependencies: ["Records", "Platform"],
+            dependencies: ["Records", "Platform", "DurableLog", "Destinations", "Delivery"],
             swiftSettings: settings
         ),
         tests("Platform", ["CKernels"]),
@@ -71,5 +79,10 @@ let package = Package(
         tests("SigV4", ["Records"]),
         tests("Egress", ["Platform", nioCore, nioPosix]),
         tests("DurableLog", ["Records", "Platform", logging]),
+        tests("Destinations", ["Records", "Platform", "SigV4", "Egress"]),
+        tests(
+            "Delivery",
+            ["Records", "DurableLog", "Destinations", "Platform", "Compression", logging]
+        ),
     ]
 )

@@ -1,0 +1,60 @@
+internal import Foundation
+package import Platform
+
+/// The server's data folder: what lies where, and the lock that keeps a second server out.
+package final class DataFolder: Sendable {
+    /// A folder that cannot be used, and why.
+    package enum Failure: Error, CustomStringConvertible {
+        case inUse(folder: String, process: String)
+        case system(SystemError)
+
+        package var description: String {
+            switch self {
+            case .inUse(let folder, let process):
+                "the data folder \(folder) is in use by process \(process): stop that server, or "
+                    + "choose another folder with --data-dir"
+            case .system(let error): "the data folder cannot be used: \(error)"
+            }
+        }
+    }
+
+    /// The folder.
+    package let path: String
+    private let lock: File
+
+    /// Takes the folder, which is created if it is missing, for this process.
+    package init(_ path: String) throws(Failure) {
+        self.path = path
+        do throws(SystemError) {
+            try Folder.create(path)
+            lock = try File(path + "/lock", .openOrCreate)
+            guard try lock.tryLock() else {
+                let owner = String(decoding: try lock.read(32, at: 0), as: UTF8.self)
+                throw SystemError(.lock, path: owner, code: 0)
+            }
+            try lock.resize(to: 0)
+            try lock.write(Array("\(getpid())".utf8), at: 0)
+            for folder in [spool, unfinished] { try Folder.remove(folder) }
+            for folder in [streams, spool, setAside, unfinished] { try Folder.create(folder) }
+        } catch {
+            if error.call == .lock, error.code == 0 {
+                throw .inUse(folder: path, process: error.path)
+            }
+            throw .system(error)
+        }
+    }
+
+    /// Lets other processes have the folder; nothing in it may be touched after.
+    package func release() { lock.unlock() }
+
+    /// A folder for each stream.
+    package var streams: String { path + "/streams" }
+    /// Streams that are being created or deleted; emptied at start.
+    package var unfinished: String { path + "/unfinished" }
+    /// Used log segments that wait for their next use.
+    package var spareSegments: String { path + "/spare" }
+    /// Objects that are on their way; emptied at start.
+    package var spool: String { path + "/spool" }
+    /// What could not be delivered in time, and what could not be read.
+    package var setAside: String { path + "/set-aside" }
+}

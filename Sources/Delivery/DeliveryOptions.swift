@@ -1,0 +1,35 @@
+package import Destinations
+package import Records
+
+/// How delivery works, for all streams of a server.
+package struct DeliveryOptions: Sendable {
+    /// Where objects go.
+    package var store: any ObjectStore
+    /// How long after the first attempt an object is set aside.
+    package var retryDuration: Duration
+    /// For GZIP and ZIP: 1 (fast) to 9 (small).
+    package var compressionLevel: Int
+    /// Waits between attempts.
+    package var retryDelays: RetryDelays
+    /// Sealed buffers of one stream on their way at one time.
+    package var maximumBuffersInFlight: Int
+    /// The clock.
+    package var time: any TimeSource
+
+    /// Options.
+    package init(
+        store: any ObjectStore,
+        retryDuration: Duration = .seconds(Limits.defaultS3RetrySeconds),
+        compressionLevel: Int = 1,
+        retryDelays: RetryDelays = RetryDelays(),
+        maximumBuffersInFlight: Int = Limits.maximumBuffersInFlight,
+        time: any TimeSource = SystemTime()
+    ) {
+        self.store = store
+        self.retryDuration = retryDuration
+        self.compressionLevel = compressionLevel
+        self.retryDelays = retryDelays
+        self.maximumBuffersInFlight = maximumBuffersInFlight
+        self.time = time
+    }
+}

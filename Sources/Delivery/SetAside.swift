@@ -1,0 +1,46 @@
+internal import Destinations
+internal import Platform
+internal import Records
+internal import Synchronization
+
+/// The place on disk for what could not be delivered: nothing is dropped.
+final class SetAside: Sendable {
+    private let folder: String
+    private let counts = Mutex((objects: 0, records: 0))
+
+    /// Keeps one stream's things in `folder`, which is created when it is needed.
+    init(folder: String) { self.folder = folder }
+
+    /// Stores an object under its bucket and key, as it would have been delivered.
+    ///
+    /// Blocks.
+    ///
+    /// - Returns: Where it lies, and how many records this process has set aside for the stream.
+    func keep(
+        _ object: SpooledObject,
+        as plan: ObjectPlan,
+        records: Int
+    ) throws(SystemError) -> (
+        path: String, totalRecords: Int
+    ) {
+        let path = folder + "/" + LocalBucketStore.path(bucket: plan.bucket, key: plan.key)
+        try Folder.create(folder)
+        try LocalBucketStore.store(object, temporary: folder + "/.\(plan.uuid)", path: path)
+        let total = counts.withLock { counts in
+            counts.objects += 1
+            counts.records += records
+            return counts.records
+        }
+        return (path, total)
+    }
+
+    /// Stores what is left of a damaged range.
+    ///
+    /// Blocks.
+    func keep(_ damage: LogDamage) throws(SystemError) -> String {
+        let path = "\(folder)/damaged/\(damage.start)-\(damage.end).bin"
+        try Folder.create(folder + "/damaged")
+        try Folder.replaceFile(path, with: damage.bytes)
+        return path
+    }
+}

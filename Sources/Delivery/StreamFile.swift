@@ -1,0 +1,40 @@
+internal import Foundation
+internal import Platform
+internal import Records
+
+/// A stream's configuration on disk: `stream.json` in its folder, replaced as a whole.
+enum StreamFile {
+    /// A configuration that cannot be read, and why.
+    struct Failure: Error, CustomStringConvertible {
+        var description: String
+    }
+
+    private struct Document: Codable {
+        /// The format; this program writes and reads 1.
+        var version: Int
+        var stream: DeliveryStream
+    }
+
+    static func load(_ folder: String) throws -> DeliveryStream {
+        let path = folder + "/stream.json"
+        do {
+            let document = try JSONDecoder().decode(
+                Document.self,
+                from: Data(try Folder.readFile(path))
+            )
+            guard document.version == 1 else {
+                throw Failure(description: "it is of format \(document.version), not 1")
+            }
+            return document.stream
+        } catch {
+            throw Failure(description: "the configuration \(path) cannot be read: \(error)")
+        }
+    }
+
+    static func store(_ stream: DeliveryStream, _ folder: String) throws {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.prettyPrinted, .sortedKeys]
+        let bytes = try encoder.encode(Document(version: 1, stream: stream))
+        try Folder.replaceFile(folder + "/stream.json", with: [UInt8](bytes))
+    }
+}

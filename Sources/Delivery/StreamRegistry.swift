@@ -1,0 +1,264 @@
+package import DurableLog
+internal import Foundation
+package import Logging
+internal import Platform
+package import Records
+internal import Synchronization
+
+/// All delivery streams of a server: their configuration on disk, their logs, their pipelines.
+package final class StreamRegistry: DeliveryStreamRegistry, RecordAppender, Sendable {
+    package let identity: ServiceIdentity
+    package let minimumBufferIntervalSeconds: Int
+    private let folder: DataFolder
+    private let logs: LogStore
+    private let shared: StreamPipeline.Shared
+    private let logger: Logger
+    private let entries = Mutex<[String: Entry]>([:])
+
+    private static let suffix = ".stream"
+
+    private enum Entry {
+        case creating
+        case active(Active)
+        case deleting(DeliveryStream)
+    }
+
+    /// A stream that takes records.
+    private struct Active {
+        var stream: DeliveryStream
+        var log: StreamLog
+        var delivery: Task<Void, Never>
+    }
+
+    /// Opens all streams of a data folder and starts their delivery.
+    ///
+    /// Blocks while it does.
+    package init(
+        folder: DataFolder,
+        logs: LogStore,
+        options: DeliveryOptions,
+        identity: ServiceIdentity,
+        minimumBufferIntervalSeconds: Int,
+        logger: Logger
+    ) throws {
+        self.identity = identity
+        self.minimumBufferIntervalSeconds = minimumBufferIntervalSeconds
+        self.folder = folder
+        self.logs = logs
+        self.logger = logger
+        shared = StreamPipeline.Shared(
+            options: options,
+            spooler: Spooler(folder: folder.spool, compressionLevel: options.compressionLevel),
+            setAsideFolder: folder.setAside,
+            spoolPlaces: Places(Limits.maximumSpoolFiles),
+            spoolThreads: WorkerThreads(count: 2),
+            diskThreads: WorkerThreads(count: 2),
+            logger: logger
+        )
+        for name in try Folder.list(folder.streams) {
+            let path = folder.streams + "/" + name
+            guard name.hasSuffix(Self.suffix) else { continue }
+            let stream = try StreamFile.load(path)
+            let active = try start(stream, path)
+            entries.withLock { $0[stream.name] = .active(active) }
+        }
+    }
+
+    /// Stops delivery, makes durable what was accepted, and closes the logs.
+    package func shutDown() async {
+        let all = entries.withLock { entries in
+            defer { entries.removeAll() }
+            return entries.values.compactMap { entry in
+                if case .active(let active) = entry { active } else { nil }
+            }
+        }
+        for active in all { active.delivery.cancel() }
+        for active in all {
+            await logs.close(active.log)
+            await active.delivery.value
+        }
+        shared.spoolThreads.close()
+        shared.diskThreads.close()
+    }
+
+    private func start(_ stream: DeliveryStream, _ path: String) throws -> Active {
+        let journal = try InFlightJournal(folder: path + "/in-flight")
+        let entries = try journal.load()
+        let log = try logs.open(
+            path + "/log",
+            readers: [StreamPipeline.reader],
+            floors: entries.map(\.end)
+        )
+        let pipeline = try StreamPipeline(
+            stream,
+            log: log,
+            journal: journal,
+            entries: entries,
+            shared: shared
+        )
+        return Active(stream: stream, log: log, delivery: Task { await pipeline.run() })
+    }
+
+    // MARK: Records
+
+    package func append(
+        _ batch: RecordBatch,
+        toStream name: String,
+        completion: @escaping StreamLog.Completion
+    ) {
+        let found = entries.withLock { entries -> Result<StreamLog, FirehoseError> in
+            switch entries[name] {
+            case .active(let active): .success(active.log)
+            case .creating, .deleting: .failure(notActive(name))
+            case nil: .failure(.notFound(name, account: identity.account))
+            }
+        }
+        switch found {
+        case .success(let log): log.append(batch, completion: completion)
+        case .failure(let error): completion(.failure(error))
+        }
+    }
+
+    private func notActive(_ name: String) -> FirehoseError {
+        FirehoseError(
+            .resourceNotFound,
+            "Firehose \(name) is not active in \(identity.account) account."
+        )
+    }
+
+    // MARK: Control plane
+
+    package func create(_ stream: DeliveryStream) async throws(FirehoseError) {
+        try StreamRules.check(
+            stream,
+            minimumIntervalSeconds: minimumBufferIntervalSeconds,
+            now: shared.options.time.now()
+        )
+        let name = stream.name
+        try reserve(name)
+        do {
+            let active = try await shared.diskThreads.run { [self] _ in
+                let path = self.path(of: name)
+                let temporary = folder.unfinished + "/creating-" + name
+                try Folder.remove(temporary)
+                try Folder.create(temporary)
+                try StreamFile.store(stream, temporary)
+                try Folder.rename(temporary, to: path)
+                try Folder.sync(folder.streams)
+                do {
+                    return try start(stream, path)
+                } catch {
+                    try Folder.remove(path)
+                    throw error
+                }
+            }
+            entries.withLock { $0[name] = .active(active) }
+            logger.info("stream created", metadata: ["stream": "\(name)"])
+        } catch {
+            entries.withLock { $0[name] = nil }
+            logger.error(
+                "a stream cannot be created",
+                metadata: ["stream": "\(name)", "error": "\(error)"]
+            )
+            throw FirehoseError(.serviceUnavailable, "The stream could not be stored.")
+        }
+    }
+
+    private func reserve(_ name: String) throws(FirehoseError) {
+        let problem = entries.withLock { entries -> FirehoseError? in
+            guard entries[name] == nil else {
+                return FirehoseError(
+                    .resourceInUse,
+                    "Firehose \(name) under accountId \(identity.account) already exists"
+                )
+            }
+            guard entries.count < Limits.maximumStreams else {
+                return FirehoseError(
+                    .limitExceeded,
+                    "You have already consumed your firehose quota of \(Limits.maximumStreams)"
+                )
+            }
+            entries[name] = .creating
+            return nil
+        }
+        if let problem { throw problem }
+    }
+
+    package func describe(
+        _ name: String
+    ) throws(FirehoseError) -> (
+        stream: DeliveryStream, status: DeliveryStreamStatus
+    ) {
+        let entry = entries.withLock { $0[name] }
+        switch entry {
+        case .active(let active): return (active.stream, .active)
+        case .deleting(let stream): return (stream, .deleting)
+        case .creating, nil: throw .notFound(name, account: identity.account)
+        }
+    }
+
+    package func list(after start: String?, limit: Int) -> (names: [String], hasMore: Bool) {
+        let names = entries.withLock { Array($0.keys) }
+            .filter { name in start.map { name > $0 } ?? true }
+            .sorted()
+        return (Array(names.prefix(limit)), names.count > limit)
+    }
+
+    package func delete(_ name: String) async throws(FirehoseError) {
+        let active = try beginDeleting(name)
+        active.delivery.cancel()
+        await logs.close(active.log)
+        await active.delivery.value
+        let passed = active.log.checkpoint(of: StreamPipeline.reader).records
+        let discarded = max(active.log.tail.records, passed) - passed
+        try await removeFiles(of: active.stream)
+        entries.withLock { $0[name] = nil }
+        logger.info(
+            "stream deleted",
+            metadata: ["stream": "\(name)", "records_discarded": "\(discarded)"]
+        )
+    }
+
+    /// Once the folder has another name, the stream is gone whatever happens; until then a failure
+    /// brings it back.
+    private func removeFiles(of stream: DeliveryStream) async throws(FirehoseError) {
+        let path = path(of: stream.name)
+        let gone = folder.unfinished + "/deleting-" + stream.name
+        do {
+            try await shared.diskThreads.run { [self] _ in
+                try Folder.remove(gone)
+                try Folder.rename(path, to: gone)
+                try Folder.sync(folder.streams)
+                try Folder.remove(gone)
+            }
+        } catch {
+            logger.error(
+                "a deleted stream's files cannot be removed",
+                metadata: ["stream": "\(stream.name)", "error": "\(error)"]
+            )
+            guard Folder.exists(path) else { return }
+            let again = try? await shared.diskThreads.run { [self] _ in try start(stream, path) }
+            if let again { entries.withLock { $0[stream.name] = .active(again) } }
+            throw FirehoseError(.serviceUnavailable, "The stream could not be deleted.")
+        }
+    }
+
+    private func beginDeleting(_ name: String) throws(FirehoseError) -> Active {
+        let result = entries.withLock { entries -> Result<Active, FirehoseError> in
+            switch entries[name] {
+            case .active(let active):
+                entries[name] = .deleting(active.stream)
+                return .success(active)
+            case .creating, .deleting:
+                return .failure(
+                    FirehoseError(.resourceInUse, "Firehose \(name) is being created or deleted.")
+                )
+            case nil:
+                return .failure(.notFound(name, account: identity.account))
+            }
+        }
+        return try result.get()
+    }
+
+    private func path(of name: String) -> String { folder.streams + "/" + name + Self.suffix }
+}

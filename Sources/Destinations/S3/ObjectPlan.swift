@@ -1,0 +1,88 @@
+package import Records
+
+/// Everything about an object that is decided before its first PUT and journalled, so that every
+/// later attempt writes the same.
+package struct ObjectPlan: Sendable, Codable, Hashable {
+    /// The bucket's name.
+    package var bucket: String
+    /// The key.
+    package var key: String
+    /// How the content is compressed.
+    package var compression: CompressionFormat
+    /// The key for SSE-KMS, or none.
+    package var kmsKeyARN: String?
+    /// The object's UUID, which is also the name of the entry in a ZIP.
+    package var uuid: String
+    /// When the oldest record arrived.
+    package var arrival: Timestamp
+
+    /// A plan for a buffer of a stream.
+    ///
+    /// Key: developer guide, "Amazon S3 object name format":
+    /// `<evaluated prefix><stream>-<version>-<yyyy-MM-dd-HH-mm-ss>-<uuid><extension>`. The time in
+    /// the name is UTC and that of the oldest record; the UUID is a version 7 one (RFC 9562) of the
+    /// same time and `sequence`, so that a stream's keys under one prefix sort in order of arrival.
+    ///
+    /// - Parameters:
+    ///   - stream: The stream's name.
+    ///   - version: The version of its configuration.
+    ///   - sequence: The buffer's number in its stream.
+    ///   - arrival: When the buffer's oldest record arrived.
+    ///   - destination: Where it goes.
+    ///   - template: The destination's prefix, parsed.
+    ///   - generator: Where randomness comes from.
+    package init(
+        stream: String,
+        version: Int,
+        sequence: UInt64,
+        arrival: Timestamp,
+        destination: S3Destination,
+        template: KeyTemplate,
+        generator: inout some RandomNumberGenerator
+    ) {
+        bucket = destination.bucket
+        compression = destination.compressionFormat
+        kmsKeyARN = destination.kmsKeyARN
+        self.arrival = arrival
+        uuid = Self.uuid(arrival: arrival, sequence: sequence, random: generator.next())
+        let zoneOffset = TimeZones.offsetSeconds(of: destination.customTimeZone, at: arrival)
+        let prefix = template.evaluate(arrival: arrival, offsetSeconds: zoneOffset) {
+            String(
+                Self.uuidText(high: generator.next(), low: generator.next()).prefix(11)
+            )
+        }
+        let time = CivilTime(arrival)
+        let stamp = [time.year, time.month, time.day, time.hour, time.minute, time.second]
+            .map { CivilTime.padded($0, 2) }.joined(separator: "-")
+        let fileExtension: String =
+            if let own = destination.fileExtension, !own.isEmpty {
+                own
+            } else {
+                destination.compressionFormat.defaultExtension
+            }
+        key = "\(prefix)\(stream)-\(version)-\(stamp)-\(uuid)\(fileExtension)"
+    }
+
+    /// Time (48 bits), then version, then 32 bits of sequence and 42 of randomness around the variant.
+    private static func uuid(arrival: Timestamp, sequence: UInt64, random: UInt64) -> String {
+        let time = UInt64(max(0, arrival.milliseconds)) & 0xffff_ffff_ffff
+        let number = sequence & 0xffff_ffff
+        let high = time << 16 | 0x7000 | number >> 20
+        let low = 0x8000_0000_0000_0000 | (number & 0xf_ffff) << 42 | random & 0x3ff_ffff_ffff
+        return uuidText(high: high, low: low)
+    }
+
+    private static func uuidText(high: UInt64, low: UInt64) -> String {
+        let digits = [high, low].map { half in
+            let text = String(half, radix: 16)
+            return String(repeating: "0", count: 16 - text.count) + text
+        }.joined()
+        var parts: [Substring] = []
+        var rest = Substring(digits)
+        for length in [8, 4, 4, 4, 12] {
+            parts.append(rest.prefix(length))
+            rest = rest.dropFirst(length)
+        }
+        return parts.joined(separator: "-")
+    }
+}

@@ -1,0 +1,115 @@
+package import Egress
+internal import Foundation
+internal import Platform
+package import Records
+internal import SigV4
+
+/// Buckets behind the S3 API.
+package struct S3ObjectStore: ObjectStore {
+    private let configuration: S3Configuration
+    private let client: HTTPClient
+    private let time: any TimeSource
+    private let signer: RequestSigner
+
+    /// Buckets at an endpoint, reached through `client`.
+    package init(_ configuration: S3Configuration, client: HTTPClient, time: any TimeSource) {
+        self.configuration = configuration
+        self.client = client
+        self.time = time
+        signer = RequestSigner(
+            credentials: configuration.credentials,
+            region: configuration.region,
+            service: "s3"
+        )
+    }
+
+    package func put(_ object: SpooledObject, as plan: ObjectPlan) async throws -> DeliveryOutcome {
+        let request = request(for: object, as: plan)
+        do {
+            let response = try await client.send(request)
+            return (200..<300).contains(response.status)
+                ? .delivered : .failed(S3Failure.failure(of: response, plan))
+        } catch let error as EgressError {
+            return .failed(
+                DeliveryFailure(code: "S3.\(error.kind.rawValue)", message: error.message)
+            )
+        }
+    }
+
+    /// The PUT, signed.
+    ///
+    /// The payload's hash goes twice: signed, as S3 demands, and as a checksum that the store
+    /// compares with what it received, which some do not do with the first.
+    private func request(for object: SpooledObject, as plan: ObjectPlan) -> HTTPRequest {
+        let (authority, path) = configuration.location(bucket: plan.bucket, key: plan.key)
+        var headers = [
+            (name: "Host", value: authority),
+            (name: "Content-Type", value: "application/octet-stream"),
+            (
+                name: "x-amz-checksum-sha256",
+                value: Data(object.sha256).base64EncodedString()
+            ),
+        ]
+        if let encoding = plan.compression.contentEncoding {
+            headers.append((name: "Content-Encoding", value: encoding))
+        }
+        if let key = plan.kmsKeyARN {
+            headers.append((name: "x-amz-server-side-encryption", value: "aws:kms"))
+            headers.append((name: "x-amz-server-side-encryption-aws-kms-key-id", value: key))
+        }
+        let signed = signer.sign(
+            RequestSigner.Request(
+                method: "PUT",
+                path: path,
+                headers: headers,
+                payloadHash: RequestSigner.hex(object.sha256)
+            ),
+            at: time.now()
+        )
+        // 1 MB/s at the least, and time for the store to think.
+        let seconds = 120 + Int64(object.byteCount / 1_000_000)
+        return HTTPRequest(
+            method: "PUT",
+            url: "\(configuration.scheme)://\(authority)\(path)",
+            headers: signed,
+            body: .file(object.file, count: object.byteCount),
+            timeout: .seconds(seconds),
+            stallTimeout: .seconds(60)
+        )
+    }
+}
+
+/// What S3 says went wrong.
+enum S3Failure {
+    /// Codes of the S3 API that operators meet (API reference, "Error responses"): a bounded set,
+    /// for metrics.
+    ///
+    /// Others count by their status.
+    private static let knownCodes: Set<String> = [
+        "AccessDenied", "AuthorizationHeaderMalformed", "BadDigest", "EntityTooLarge",
+        "ExpiredToken", "IncompleteBody", "InternalError", "InvalidAccessKeyId",
+        "InvalidArgument", "InvalidBucketName", "InvalidDigest", "InvalidRequest", "InvalidToken",
+        "KeyTooLongError", "MethodNotAllowed", "NoSuchBucket", "OperationAborted",
+        "PermanentRedirect", "RequestTimeTooSkewed", "RequestTimeout", "ServiceUnavailable",
+        "SignatureDoesNotMatch", "SlowDown", "TemporaryRedirect", "XAmzContentSHA256Mismatch",
+    ]
+
+    static func failure(of response: HTTPResponse, _ plan: ObjectPlan) -> DeliveryFailure {
+        let body = String(decoding: response.body.prefix(64 * 1024), as: UTF8.self)
+        let code = element("Code", in: body)
+        let known = code.flatMap { knownCodes.contains($0) ? $0 : nil }
+        let text = element("Message", in: body) ?? String(body.prefix(200))
+        return DeliveryFailure(
+            code: "S3.\(known ?? "Status\(response.status)")",
+            message: "\(response.status) \(code ?? "") \(text) (bucket \(plan.bucket))"
+        )
+    }
+
+    /// The text of an XML element without attributes or children.
+    private static func element(_ name: String, in text: String) -> String? {
+        guard let start = text.range(of: "<\(name)>"),
+            let end = text.range(of: "</\(name)>", range: start.upperBound..<text.endIndex)
+        else { return nil }
+        return String(text[start.upperBound..<end.lowerBound])
+    }
+}

@@ -1,0 +1,67 @@
+package import Destinations
+internal import Platform
+package import Records
+internal import Synchronization
+
+/// A store that keeps objects in memory and answers as a test scripts it.
+package final class ScriptedStore: ObjectStore {
+    /// A PUT that arrived.
+    package struct Put: Sendable {
+        /// What was to be written.
+        package var plan: ObjectPlan
+        /// The content.
+        package var content: [UInt8]
+    }
+
+    private struct State {
+        var puts: [Put] = []
+        var objects: [String: [UInt8]] = [:]
+        var watchers: [(puts: Int, continuation: CheckedContinuation<Void, Never>)] = []
+    }
+    private let state = Mutex(State())
+    private let script: @Sendable (_ put: Int, _ plan: ObjectPlan) -> DeliveryOutcome
+
+    /// A store whose n-th PUT, counted from 0, ends as `script` says.
+    package init(
+        _ script: @escaping @Sendable (_ put: Int, _ plan: ObjectPlan) -> DeliveryOutcome = {
+            _,
+            _ in
+            .delivered
+        }
+    ) {
+        self.script = script
+    }
+
+    package func put(_ object: SpooledObject, as plan: ObjectPlan) async throws -> DeliveryOutcome {
+        let content = try object.file.read(Int(object.byteCount), at: 0)
+        let (outcome, watchers) = state.withLock { state in
+            let outcome = script(state.puts.count, plan)
+            state.puts.append(Put(plan: plan, content: content))
+            if outcome == .delivered { state.objects[plan.key] = content }
+            let count = state.puts.count
+            let ready = state.watchers.filter { $0.puts <= count }.map(\.continuation)
+            state.watchers.removeAll { $0.puts <= count }
+            return (outcome, ready)
+        }
+        for watcher in watchers { watcher.resume() }
+        return outcome
+    }
+
+    /// All PUTs so far, whatever became of them.
+    package var puts: [Put] { state.withLock { $0.puts } }
+
+    /// The stored objects by key.
+    package var objects: [String: [UInt8]] { state.withLock { $0.objects } }
+
+    /// Waits until so many PUTs have arrived.
+    package func whenPuts(_ count: Int) async {
+        await withCheckedContinuation { continuation in
+            let isThere = state.withLock { state in
+                if state.puts.count >= count { return true }
+                state.watchers.append((count, continuation))
+                return false
+            }
+            if isThere { continuation.resume() }
+        }
+    }
+}

@@ -1,0 +1,117 @@
+import Records
+import TestSupport
+import Testing
+
+@testable import Delivery
+
+@Suite struct BufferStateMachineTests {
+    private static let megabyte: UInt64 = 1024 * 1024
+    private let now = Timestamp(milliseconds: 1_000_000)
+
+    private func mark(_ number: UInt64, bytes: UInt64) -> LogMark {
+        LogMark(position: LogPosition(offset: number), records: number, bytes: bytes)
+    }
+
+    private func machine(inFlight: Int = 4) -> BufferStateMachine {
+        BufferStateMachine(
+            hints: BufferingHints(sizeInMBs: 1, intervalInSeconds: 60),
+            maximumInFlight: inFlight,
+            checkpoint: .start,
+            resumed: [],
+            nextSequence: 1
+        )
+    }
+
+    @Test func `an empty log is waited for`() {
+        var machine = machine()
+        #expect(machine.next(tail: .start, now: now) == .waitForRecords(0))
+    }
+
+    @Test func `a buffer goes out when it is old enough`() {
+        var machine = machine()
+        let tail = mark(5, bytes: 100)
+        #expect(machine.next(tail: tail, now: now) == .findArrival(after: .start))
+        machine.arrivalFound(now, now: now)
+        let due = now + .seconds(60)
+        #expect(
+            machine.next(tail: tail, now: now) == .wait(until: due, orBytes: Self.megabyte)
+        )
+        #expect(
+            machine.next(tail: tail, now: due)
+                == .seal(from: .start, limit: tail, sequence: 1, oldestArrival: now)
+        )
+        machine.sealed(end: tail)
+        #expect(machine.next(tail: tail, now: due) == .waitForRecords(5))
+    }
+
+    @Test func `a buffer goes out when it is large enough`() {
+        var machine = machine()
+        machine.arrivalFound(now, now: now)
+        let tail = mark(5, bytes: Self.megabyte)
+        #expect(
+            machine.next(tail: tail, now: now)
+                == .seal(from: .start, limit: tail, sequence: 1, oldestArrival: now)
+        )
+    }
+
+    @Test func `no more buffers are sealed than may be on their way`() {
+        var machine = machine(inFlight: 1)
+        machine.arrivalFound(now, now: now)
+        let tail = mark(10, bytes: 3 * Self.megabyte)
+        _ = machine.next(tail: tail, now: now)
+        machine.sealed(end: mark(3, bytes: Self.megabyte))
+        #expect(machine.next(tail: tail, now: now) == .waitForSettlement)
+        _ = machine.settled(1)
+        #expect(machine.next(tail: tail, now: now) != .waitForSettlement)
+    }
+
+    @Test func `resumed buffers count, and the next one begins behind them`() {
+        var machine = BufferStateMachine(
+            hints: BufferingHints(),
+            maximumInFlight: 2,
+            checkpoint: .start,
+            resumed: [.init(sequence: 7, end: mark(4, bytes: 10))],
+            nextSequence: 8
+        )
+        #expect(machine.next(tail: mark(4, bytes: 10), now: now) == .waitForRecords(4))
+        #expect(machine.settled(7)?.checkpoint == mark(4, bytes: 10))
+    }
+
+    @Test func `in whatever order buffers settle, the checkpoint moves in order and to the end`() {
+        var generator = SeededGenerator(seed: 51)
+        for _ in 0..<500 {
+            let count = Int.random(in: 1...8, using: &generator)
+            var machine = machine(inFlight: 8)
+            for number in 1...count {
+                machine.sealed(end: mark(UInt64(number), bytes: UInt64(number)))
+            }
+            var settled: Set<Int> = []
+            var checkpoint = LogMark.start
+            var finished: [UInt64] = []
+            for number in (1...count).shuffled(using: &generator) {
+                settled.insert(number)
+                let progress = machine.settled(UInt64(number))
+                let inOrder = (1...count).prefix { settled.contains($0) }.count
+                if let progress {
+                    #expect(progress.checkpoint.position > checkpoint.position)
+                    checkpoint = progress.checkpoint
+                    finished += progress.finished
+                }
+                #expect(checkpoint.position.offset == UInt64(inOrder))
+            }
+            #expect(finished == (1...UInt64(count)).map { $0 })
+        }
+    }
+
+    @Test func `waits between attempts grow to their cap and are spread`() {
+        var delays = RetryDelays(base: .seconds(1), cap: .seconds(30))
+        var generator = SeededGenerator(seed: 52)
+        var longest: Duration = .zero
+        for attempt in 0..<200 {
+            let delay = delays.next(using: &generator)
+            #expect(delay >= .zero && delay <= min(.seconds(30), .seconds(1 << min(attempt, 5))))
+            longest = max(longest, delay)
+        }
+        #expect(longest > .seconds(25))
+    }
+}
