@@ -14,6 +14,11 @@ let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
 let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
 let nioCore = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
 let nioPosix = Target.Dependency.product(name: "NIOPosix", package: "swift-nio")
+let nioHTTP1 = Target.Dependency.product(name: "NIOHTTP1", package: "swift-nio")
+let lifecycle = Target.Dependency.product(
+    name: "ServiceLifecycle",
+    package: "swift-service-lifecycle"
+)
 
 /// A library target of ours: strict settings, one name.
 func library(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
@@ -32,6 +37,7 @@ func tests(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
 let package = Package(
     name: "hydrant",
     platforms: [.macOS(.v26)],
+    products: [.executable(name: "hydrant", targets: ["hydrant"])],
     dependencies: [
         .package(url: "https://github.com/apple/swift-nio.git", from: "2.101.0"),
         .package(url: "https://github.com/apple/swift-crypto.git", from: "4.5.0"),
@@ -68,6 +74,23 @@ let package = Package(
             "Delivery",
             ["Records", "DurableLog", "Destinations", "Compression", "Platform", crypto, logging]
         ),
+        library(
+            "Ingest",
+            [
+                "Records", "Compression", "CKernels", nioCore, nioPosix, nioHTTP1, logging,
+                lifecycle,
+            ]
+        ),
+        .executableTarget(
+            name: "hydrant",
+            dependencies: [
+                "Records", "Platform", "SigV4", "Egress", "DurableLog", "Destinations", "Delivery",
+                "Ingest", logging, lifecycle,
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            exclude: ["Hydrant.docc"],
+            swiftSettings: settings
+        ),
         .target(
             name: "TestSupport",
             dependencies: ["Records", "Platform", "DurableLog", "Destinations", "Delivery"],
@@ -84,5 +107,6 @@ let package = Package(
             "Delivery",
             ["Records", "DurableLog", "Destinations", "Platform", "Compression", logging]
         ),
+        tests("Ingest", ["Records", "Egress", nioCore, nioPosix, logging]),
     ]
 )

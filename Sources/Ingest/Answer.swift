@@ -1,0 +1,113 @@
+internal import NIOCore
+internal import NIOHTTP1
+internal import Records
+
+/// An answer, ready for the wire.
+struct Answer {
+    static let contentType = "application/x-amz-json-1.1"
+
+    var status: HTTPResponseStatus
+    var contentType = Self.contentType
+    var body: ByteBuffer
+    /// Close the connection after it.
+    var closes = false
+
+    /// The one place where errors become what SDKs read: `__type` and `message` (AWS JSON 1.1
+    /// protocol, "Operation error serialization").
+    init(_ error: FirehoseError, _ allocator: ByteBufferAllocator) {
+        status = HTTPResponseStatus(statusCode: error.status)
+        body = allocator.buffer(capacity: 128 + error.message.utf8.count)
+        body.writeString(#"{"__type":""#)
+        body.writeString(error.code.rawValue)
+        body.writeString(#"","message":""#)
+        body.writeJSONEscaped(error.message)
+        body.writeString(#""}"#)
+    }
+
+    /// A body that is JSON already.
+    init(json: [UInt8], _ allocator: ByteBufferAllocator) {
+        status = .ok
+        body = allocator.buffer(bytes: json)
+    }
+
+    /// PutRecord's answer.
+    init(record receipt: AppendReceipt, _ allocator: ByteBufferAllocator) {
+        status = .ok
+        body = allocator.buffer(capacity: 80)
+        body.writeString(#"{"Encrypted":false,"RecordId":""#)
+        body.writeRecordID(receipt, offset: 0)
+        body.writeString(#""}"#)
+    }
+
+    /// PutRecordBatch's answer: all records are durable.
+    init(batch receipt: AppendReceipt, count: Int, _ allocator: ByteBufferAllocator) {
+        status = .ok
+        body = allocator.buffer(capacity: 80 + count * 48)
+        body.writeString(#"{"Encrypted":false,"FailedPutCount":0,"RequestResponses":["#)
+        for index in 0..<count {
+            body.writeString(index == 0 ? #"{"RecordId":""# : #"},{"RecordId":""#)
+            body.writeRecordID(receipt, offset: UInt64(index))
+            body.writeString("\"")
+        }
+        body.writeString("}]}")
+    }
+
+    /// PutRecordBatch's answer where no record was taken and the client should try again: HTTP 200
+    /// with an error for each (API reference, PutRecordBatch).
+    init(failedBatch error: FirehoseError, count: Int, _ allocator: ByteBufferAllocator) {
+        status = .ok
+        body = allocator.buffer(capacity: 80 + count * 96)
+        body.writeString(#"{"Encrypted":false,"FailedPutCount":\#(count),"RequestResponses":["#)
+        for index in 0..<count {
+            body.writeString(index == 0 ? #"{"ErrorCode":""# : #",{"ErrorCode":""#)
+            body.writeString(error.code.rawValue)
+            body.writeString(#"","ErrorMessage":""#)
+            body.writeJSONEscaped(error.message)
+            body.writeString(#""}"#)
+        }
+        body.writeString("]}")
+    }
+}
+
+extension ByteBuffer {
+    /// A record's id: the log's number and the record's number in it, in hexadecimal.
+    ///
+    /// Opaque to clients, and never given twice.
+    fileprivate mutating func writeRecordID(_ receipt: AppendReceipt, offset: UInt64) {
+        writeHexadecimal(receipt.logIdentity)
+        writeHexadecimal(receipt.firstRecord + offset)
+    }
+
+    /// Sixteen hexadecimal digits.
+    mutating func writeHexadecimal(_ number: UInt64) {
+        // Spreads the 16 nibbles over the bytes of two words, and turns each into its digit.
+        writeInteger(Self.digits(UInt32(truncatingIfNeeded: number >> 32)))
+        writeInteger(Self.digits(UInt32(truncatingIfNeeded: number)))
+    }
+
+    private static func digits(_ number: UInt32) -> UInt64 {
+        var nibbles = UInt64(number)
+        nibbles = (nibbles << 16 | nibbles) & 0x0000_ffff_0000_ffff
+        nibbles = (nibbles << 8 | nibbles) & 0x00ff_00ff_00ff_00ff
+        nibbles = (nibbles << 4 | nibbles) & 0x0f0f_0f0f_0f0f_0f0f
+        let letters = ((nibbles + 0x0606_0606_0606_0606) >> 4) & 0x0101_0101_0101_0101
+        return nibbles + 0x3030_3030_3030_3030 + letters * 39
+    }
+
+    /// Text as the content of a JSON string.
+    fileprivate mutating func writeJSONEscaped(_ text: String) {
+        for byte in text.utf8 {
+            switch byte {
+            case 0x22, 0x5c:
+                writeInteger(UInt8(0x5c))
+                writeInteger(byte)
+            case 0..<0x20:
+                writeString("\\u00")
+                let digits = Array("0123456789abcdef".utf8)
+                writeInteger(digits[Int(byte >> 4)])
+                writeInteger(digits[Int(byte & 15)])
+            default: writeInteger(byte)
+            }
+        }
+    }
+}

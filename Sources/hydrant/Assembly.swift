@@ -1,0 +1,168 @@
+internal import Delivery
+internal import Destinations
+internal import DurableLog
+internal import Egress
+internal import Foundation
+internal import Ingest
+internal import Logging
+internal import Platform
+internal import Records
+internal import ServiceLifecycle
+internal import SigV4
+internal import UnixSignals
+
+/// Builds log, delivery and ingest, in that order, and stops them in reverse.
+struct Assembly {
+    private let group: ServiceGroup
+
+    init(settings: Serve, logger: Logger) throws {
+        // A peer that goes away is an error of the write, not the end of the process.
+        signal(SIGPIPE, SIG_IGN)
+        Self.raiseFileLimit()
+        let time = SystemTime()
+        let folder = try DataFolder(Self.absolute(settings.dataDir))
+        if settings.durability == .os {
+            logger.warning(
+                """
+                durability is os: puts are answered before they are on disk, and a power cut can \
+                lose them
+                """
+            )
+        }
+        let logs = try LogStore(
+            spareFolder: folder.spareSegments,
+            options: LogOptions(
+                durability: settings.durability,
+                maximumLogBytes: settings.maxLogBytes,
+                time: time
+            ),
+            logger: logger
+        )
+        let client = HTTPClient()
+        let registry = try StreamRegistry(
+            folder: folder,
+            logs: logs,
+            options: DeliveryOptions(
+                store: try Self.store(settings, folder, client, time, logger),
+                retryDuration: .seconds(settings.s3RetryDuration),
+                compressionLevel: settings.compressionLevel,
+                time: time
+            ),
+            identity: ServiceIdentity(region: settings.region, account: settings.accountID),
+            minimumBufferIntervalSeconds: settings.minBufferInterval,
+            logger: logger
+        )
+        let ingest = IngestServer(
+            host: settings.host,
+            port: settings.port,
+            appender: registry,
+            registry: registry,
+            time: time,
+            logger: logger
+        ) { host, port in
+            let address = host.contains(":") ? "[\(host)]" : host
+            print("hydrant is listening on http://\(address):\(port)")
+            fflush(nil)
+        }
+        let engine = Engine(
+            logs: logs,
+            registry: registry,
+            client: client,
+            folder: folder,
+            logger: logger
+        )
+        group = ServiceGroup(
+            configuration: ServiceGroupConfiguration(
+                services: [
+                    .init(service: engine),
+                    .init(service: ingest, failureTerminationBehavior: .gracefullyShutdownGroup),
+                ],
+                gracefulShutdownSignals: [.sigterm, .sigint],
+                logger: logger
+            )
+        )
+    }
+
+    func run() async throws { try await group.run() }
+
+    /// S3 where anything about it is said, folders otherwise.
+    private static func store(
+        _ settings: Serve,
+        _ folder: DataFolder,
+        _ client: HTTPClient,
+        _ time: any TimeSource,
+        _ logger: Logger
+    ) throws -> any ObjectStore {
+        let environment = ProcessInfo.processInfo.environment
+            .filter { $0.key.hasPrefix("AWS_") && !$0.value.isEmpty }
+        let endpoint =
+            settings.s3Endpoint ?? environment["AWS_ENDPOINT_URL_S3"]
+            ?? environment["AWS_ENDPOINT_URL"]
+        let keyID = environment["AWS_ACCESS_KEY_ID"]
+        let secret = environment["AWS_SECRET_ACCESS_KEY"]
+        guard settings.localBuckets == nil, endpoint != nil || keyID != nil || secret != nil else {
+            let buckets = settings.localBuckets.map(absolute) ?? folder.path + "/buckets"
+            logger.info("buckets are folders", metadata: ["folder": "\(buckets)"])
+            return try LocalBucketStore(folder: buckets, threads: WorkerThreads(count: 2))
+        }
+        guard let keyID, let secret else {
+            throw SettingsError(
+                description: "S3 needs credentials: set AWS_ACCESS_KEY_ID and "
+                    + "AWS_SECRET_ACCESS_KEY, or use --local-buckets"
+            )
+        }
+        let configuration = try S3Configuration(
+            endpoint: endpoint,
+            region: settings.s3Region ?? environment["AWS_REGION"] ?? "us-east-1",
+            addressing: settings.s3Addressing,
+            credentials: Credentials(
+                accessKeyID: keyID,
+                secretAccessKey: secret,
+                sessionToken: environment["AWS_SESSION_TOKEN"]
+            )
+        )
+        logger.info("buckets are in S3", metadata: ["endpoint": "\(endpoint ?? "AWS")"])
+        return S3ObjectStore(configuration, client: client, time: time)
+    }
+
+    /// Every stream and segment holds files open: as many as the system lets us.
+    private static func raiseFileLimit() {
+        var limit = rlimit()
+        guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return }
+        limit.rlim_cur = limit.rlim_max
+        setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+    }
+
+    private static func absolute(_ path: String) -> String {
+        URL(fileURLWithPath: path).standardizedFileURL.path
+    }
+}
+
+/// Settings that do not go together, and what to do.
+struct SettingsError: Error, CustomStringConvertible {
+    var description: String
+}
+
+/// Log and delivery as a service: they work from their creation on, and stop when all before them in
+/// the reverse order has stopped.
+private struct Engine: Service {
+    let logs: LogStore
+    let registry: StreamRegistry
+    let client: HTTPClient
+    let folder: DataFolder
+    let logger: Logger
+
+    func run() async throws {
+        let (orders, order) = AsyncStream.makeStream(of: Void.self)
+        await withTaskCancellationOrGracefulShutdownHandler {
+            for await _ in orders {}
+        } onCancelOrGracefulShutdown: {
+            order.finish()
+        }
+        await registry.shutDown()
+        client.shutDown()
+        logs.shutDown()
+        folder.release()
+        logger.info("stopped", metadata: ["data_folder": "\(folder.path)"])
+    }
+}

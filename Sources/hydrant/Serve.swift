@@ -1,0 +1,145 @@
+internal import ArgumentParser
+internal import Delivery
+internal import Destinations
+internal import DurableLog
+internal import Foundation
+internal import Logging
+internal import Records
+internal import ServiceLifecycle
+internal import SigV4
+internal import UnixSignals
+
+/// `hydrant serve`.
+struct Serve: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Serves the Firehose API and delivers what is put.",
+        discussion: """
+            Buckets are folders on this machine until an S3 endpoint or credentials are given: by \
+            the options below, or by AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL, AWS_REGION, \
+            AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN.
+            """
+    )
+
+    @Option(help: "The address to listen on: loopback only, as requests are not authenticated.")
+    var host = "127.0.0.1"
+
+    @Option(help: "The port to listen on; 0 picks a free one.")
+    var port = 4573
+
+    @Option(help: "Where records, stream configurations and state are kept.")
+    var dataDir = "./hydrant-data"
+
+    @Option(help: "The lowest IntervalInSeconds that a stream may have, 0 to 900 (seconds).")
+    var minBufferInterval = Limits.defaultMinimumBufferIntervalSeconds
+
+    @Option(help: "Use folders in this folder as buckets. (default: DATA-DIR/buckets without S3)")
+    var localBuckets: String?
+
+    @Option(help: "URL of an S3-compatible endpoint. (default: AWS's own)")
+    var s3Endpoint: String?
+
+    @Option(help: "Region of the buckets. (default: AWS_REGION, else us-east-1)")
+    var s3Region: String?
+
+    @Option(help: "How buckets are named in URLs: auto, path or virtual.")
+    var s3Addressing = S3Configuration.Addressing.auto
+
+    @Option(help: "Seconds after the first attempt at which an object is set aside.")
+    var s3RetryDuration = Limits.defaultS3RetrySeconds
+
+    @Option(help: "What an answered put has gone through: fsync, or os for the page cache alone.")
+    var durability = Durability.fsync
+
+    @Option(help: "Compression of GZIP and ZIP objects: 1 (fast) to 9 (small).")
+    var compressionLevel = 1
+
+    @Option(help: "Bytes that one stream may hold undelivered; beyond them puts get \"Slow down.\"")
+    var maxLogBytes = Limits.defaultMaximumLogBytesPerStream
+
+    @Option(help: "The region in this server's ARNs.")
+    var region = "us-east-1"
+
+    @Option(help: "The account in this server's ARNs.")
+    var accountID = "000000000000"
+
+    @Option(help: "The least severe log messages that are shown.")
+    var logLevel = LogLevel.info
+
+    @Option(help: "How log lines look: text or json.")
+    var logFormat = LogFormat.text
+
+    /// How severe a log message is.
+    enum LogLevel: String, ExpressibleByArgument, CaseIterable {
+        case debug
+        case info
+        case notice
+        case warning
+        case error
+    }
+
+    /// What a log line is.
+    enum LogFormat: String, ExpressibleByArgument, CaseIterable {
+        case text
+        case json
+    }
+
+    func validate() throws {
+        guard (0...65535).contains(port) else { throw ValidationError("--port is 0 to 65535") }
+        guard (0...Limits.maximumBufferIntervalSeconds).contains(minBufferInterval) else {
+            throw ValidationError("--min-buffer-interval is 0 to 900 seconds")
+        }
+        guard (1...9).contains(compressionLevel) else {
+            throw ValidationError("--compression-level is 1 to 9")
+        }
+        guard s3RetryDuration >= 0 else {
+            throw ValidationError("--s3-retry-duration is 0 seconds or more")
+        }
+        guard Loopback.contains(host) else {
+            throw ValidationError(
+                "--host \(host) is not a loopback address: requests are not authenticated yet, so "
+                    + "this server listens on 127.0.0.0/8, ::1 or localhost only"
+            )
+        }
+        guard localBuckets == nil || s3Endpoint == nil else {
+            throw ValidationError("--local-buckets and --s3-endpoint exclude each other")
+        }
+    }
+
+    func run() async throws {
+        let logger = makeLogger()
+        do {
+            let assembly = try Assembly(settings: self, logger: logger)
+            try await assembly.run()
+        } catch let error as any CustomStringConvertible & Error {
+            // One line an operator can act on, not a dump of a value.
+            FileHandle.standardError.write(Data("hydrant: \(error.description)\n".utf8))
+            throw ExitCode.failure
+        }
+    }
+
+    private func makeLogger() -> Logger {
+        let format = logFormat
+        LoggingSystem.bootstrap { label in
+            switch format {
+            case .text: StreamLogHandler.standardError(label: label)
+            case .json: JSONLogHandler(label: label)
+            }
+        }
+        var logger = Logger(label: "hydrant")
+        logger.logLevel = Logger.Level(rawValue: logLevel.rawValue) ?? .info
+        return logger
+    }
+}
+
+extension S3Configuration.Addressing: ExpressibleByArgument {}
+extension Durability: ExpressibleByArgument {}
+
+/// Addresses that nobody on the network reaches.
+enum Loopback {
+    static func contains(_ host: String) -> Bool {
+        if host == "localhost" || host == "::1" { return true }
+        let parts = host.split(separator: ".", omittingEmptySubsequences: false)
+        return parts.count == 4 && parts[0] == "127"
+            && parts.allSatisfy { part in UInt8(part) != nil }
+    }
+}

@@ -1,0 +1,118 @@
+import Egress
+import Foundation
+import Ingest
+import Logging
+import NIOCore
+import NIOPosix
+import Records
+import Synchronization
+import TestSupport
+
+/// Takes puts without a disk, and answers as a test says.
+final class FakeBackend: RecordAppender, DeliveryStreamRegistry {
+    let identity = ServiceIdentity(region: "us-east-1", account: "000000000000")
+    let minimumBufferIntervalSeconds = 0
+    private let state = Mutex(
+        (
+            batches: [RecordBatch](), streams: [String: DeliveryStream](),
+            refusal: FirehoseError?.none
+        )
+    )
+
+    var batches: [RecordBatch] { state.withLock { $0.batches } }
+
+    func refuse(with error: FirehoseError?) { state.withLock { $0.refusal = error } }
+
+    func append(
+        _ batch: RecordBatch,
+        toStream name: String,
+        completion: @escaping @Sendable (Result<AppendReceipt, FirehoseError>) -> Void
+    ) {
+        let refusal = state.withLock { state in
+            if state.refusal == nil { state.batches.append(batch) }
+            return state.refusal
+        }
+        // On another thread, as the log does.
+        DispatchQueue.global().async {
+            completion(
+                refusal.map { .failure($0) }
+                    ?? .success(AppendReceipt(logIdentity: 0xabc, firstRecord: 0x10))
+            )
+        }
+    }
+
+    func create(_ stream: DeliveryStream) async throws(FirehoseError) {
+        state.withLock { $0.streams[stream.name] = stream }
+    }
+
+    func describe(
+        _ name: String
+    ) throws(FirehoseError) -> (
+        stream: DeliveryStream, status: DeliveryStreamStatus
+    ) {
+        guard let stream = state.withLock({ $0.streams[name] }) else {
+            throw .notFound(name, account: identity.account)
+        }
+        return (stream, .active)
+    }
+
+    func list(after start: String?, limit: Int) -> (names: [String], hasMore: Bool) {
+        let names = state.withLock { $0.streams.keys.sorted() }.filter { $0 > start ?? "" }
+        return (Array(names.prefix(limit)), names.count > limit)
+    }
+
+    func delete(_ name: String) async throws(FirehoseError) {
+        state.withLock { $0.streams[name] = nil }
+    }
+}
+
+/// A running server on a free port, a client, and raw connections.
+func withServer(
+    _ options: IngestOptions = IngestOptions(),
+    _ body: (_ backend: FakeBackend, _ port: Int, _ client: HTTPClient) async throws -> Void
+) async throws {
+    let backend = FakeBackend()
+    let (ports, port) = AsyncStream.makeStream(of: Int.self)
+    let server = IngestServer(
+        host: "127.0.0.1",
+        port: 0,
+        appender: backend,
+        registry: backend,
+        time: SystemTime(),
+        options: options,
+        logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
+    ) { _, number in port.yield(number) }
+    let running = Task { try await server.run() }
+    let client = HTTPClient()
+    for await number in ports {
+        try await body(backend, number, client)
+        break
+    }
+    client.shutDown()
+    running.cancel()
+    try await running.value
+}
+
+/// Sends bytes on a connection of its own and gives all that comes back until the server closes it,
+/// or until `enough` says so.
+func exchange(
+    _ port: Int,
+    _ parts: [String],
+    enough: @escaping @Sendable (String) -> Bool = { _ in false }
+) async throws -> String {
+    let channel = try await ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)
+        .connect(host: "127.0.0.1", port: port) { channel in
+            channel.eventLoop.makeCompletedFuture {
+                try NIOAsyncChannel<ByteBuffer, ByteBuffer>(wrappingChannelSynchronously: channel)
+            }
+        }
+    return try await channel.executeThenClose { inbound, outbound in
+        for part in parts { try await outbound.write(ByteBuffer(string: part)) }
+        var text = ""
+        for try await buffer in inbound {
+            text += String(buffer: buffer)
+            if enough(text) { break }
+        }
+        return text
+    }
+}
