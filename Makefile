@@ -1,0 +1,54 @@
+# `make demo` and `make test` do their own set-up; `make help` lists the rest.
+
+SWIFT ?= swift
+VENV := .build/venv
+HYDRANT := .build/release/hydrant
+PYTEST_FLAGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help build test lint test-swift test-end-to-end demo bench system clean
+
+help: ## Show this list.
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+
+build: $(HYDRANT) ## Build the release server: .build/release/hydrant.
+
+demo: $(HYDRANT) $(VENV)/ready ## Put a web server's log through an AWS SDK and show what arrives.
+	$(VENV)/bin/python deploy/demo/demo.py --binary $(HYDRANT)
+
+test: lint test-swift test-end-to-end ## Run everything: lint, Swift tests, end-to-end tests.
+
+lint: ## Check format, documentation and layout.
+	$(SWIFT) format lint --strict --recursive --parallel Package.swift Sources Tests
+	python3 Tests/House/check.py
+
+test-swift: system ## Run the Swift tests.
+	$(SWIFT) build --build-tests
+	$(SWIFT) test --skip-build
+
+test-end-to-end: $(HYDRANT) $(VENV)/ready ## Run real clients against the server against real stores.
+	HYDRANT_BINARY=$(abspath $(HYDRANT)) $(VENV)/bin/python -m pytest Tests/EndToEnd $(PYTEST_FLAGS)
+
+bench: $(HYDRANT) ## Measure ingest beside nginx; prints ratios.
+	@command -v wrk >/dev/null && command -v nginx >/dev/null \
+		|| (apt-get update -qq && apt-get install -y -qq wrk nginx-light)
+	python3 Tests/Benchmarks/ingest.py --binary $(HYDRANT)
+
+# Always asks the package manager, which knows best whether something changed.
+.PHONY: $(HYDRANT)
+$(HYDRANT): system
+	$(SWIFT) build -c release --product hydrant
+
+# The headers of libcurl and zlib, on systems that have apt.
+system:
+	@(test -e /usr/include/zlib.h && find /usr/include -name curl.h | grep -q curl) \
+		|| (apt-get update -qq && apt-get install -y -qq libcurl4-openssl-dev zlib1g-dev)
+
+$(VENV)/ready: Tests/EndToEnd/requirements.txt
+	python3 -m venv $(VENV) || (apt-get update -qq && apt-get install -y -qq python3-venv \
+		&& python3 -m venv $(VENV))
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check -r $<
+	touch $@
+
+clean: ## Remove all that was built.
+	rm -rf .build
