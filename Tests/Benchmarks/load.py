@@ -1,0 +1,97 @@
+"""The load: bodies of log-like records, single requests, and wrk."""
+
+import base64
+import http.client
+import json
+import random
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+RECORD_BYTES = 1024
+SCRIPT = Path(__file__).with_name("put.lua")
+
+
+class LoadError(Exception):
+    """An answer was not what it has to be."""
+
+
+@dataclass(frozen=True)
+class Body:
+    """One request body, posted over and over."""
+
+    operation: str
+    records: int
+    text: bytes
+    marker: str  # a Lua pattern that a good answer holds
+
+    @property
+    def payload_bytes(self) -> int:
+        """The decoded bytes of the records in one request."""
+        return self.records * RECORD_BYTES
+
+    @property
+    def target(self) -> str:
+        return f"Firehose_20150804.{self.operation}"
+
+
+def make_bodies(stream: str) -> dict[str, Body]:
+    """The two bodies of the benchmark: 500 records of 1 KB, and one."""
+    rng = random.Random(20150804)
+    records = [{"Data": base64.b64encode(log_line(rng)).decode()} for _ in range(500)]
+    batch = {"DeliveryStreamName": stream, "Records": records}
+    single = {"DeliveryStreamName": stream, "Record": records[0]}
+    no_failure = '"FailedPutCount"%s*:%s*0[,}]'
+    return {
+        "500x1k": Body("PutRecordBatch", 500, json.dumps(batch).encode(), no_failure),
+        "1x1k": Body("PutRecord", 1, json.dumps(single).encode(), '"RecordId"'),
+    }
+
+
+def log_line(rng: random.Random) -> bytes:
+    """A line of 1,024 bytes that compresses about as application logs do."""
+    services = ("checkout", "catalogue", "session", "search", "mailer", "invoices")
+    events = ("request served", "cache miss", "retrying upstream", "job finished")
+    line = f"2026-03-01T12:{rng.randrange(60):02}:{rng.random() * 60:09.6f}Z "
+    line += f"{rng.choice(('INFO', 'INFO', 'INFO', 'WARN', 'DEBUG'))} "
+    while len(line) < RECORD_BYTES:
+        line += (
+            f'service={rng.choice(services)} event="{rng.choice(events)}" '
+            f"path=/v1/items/{rng.randrange(100_000)} status={rng.choice((200, 200, 304, 404))} "
+            f"duration_ms={rng.random() * 300:.1f} trace={rng.getrandbits(64):016x} "
+        )
+    return line[: RECORD_BYTES - 1].encode() + b"\n"
+
+
+def call(port: int, target: str, body: bytes) -> dict:
+    """Sends one request and returns its answer; raises LoadError when it isn't a 200."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    try:
+        headers = {"Content-Type": "application/x-amz-json-1.1", "X-Amz-Target": target}
+        connection.request("POST", "/", body, headers)
+        answer = connection.getresponse()
+        text = answer.read().decode(errors="replace")
+    finally:
+        connection.close()
+    if answer.status != 200:
+        raise LoadError(f"{target} was answered with {answer.status}: {text[:300]}")
+    return json.loads(text or "{}")
+
+
+def run_wrk(wrk: str, port: int, body: Body, scratch: Path, connections: int, seconds: int) -> dict:
+    """Posts `body` for `seconds`; returns what put.lua counted. Raises LoadError on bad answers."""
+    file = scratch / f"{body.operation}.json"
+    file.write_bytes(body.text)
+    command = [wrk, f"-t{min(2, connections)}", f"-c{connections}", f"-d{seconds}s"]
+    command += ["--timeout", "30s", "-s", str(SCRIPT), f"http://127.0.0.1:{port}/", "--"]
+    command += [str(file), body.target, body.marker, "16"]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=seconds + 60)
+    results = [line for line in run.stdout.splitlines() if line.startswith("result: ")]
+    if not results:
+        raise LoadError(f"wrk failed: {(run.stderr or run.stdout).strip()[:500]}")
+    result = json.loads(results[0].removeprefix("result: "))
+    bad = {name: result[name] for name in ("refused", "unmarked", "lost") if result[name]}
+    if bad or not result["requests"] or not result["sampled"]:
+        complaint = result["complaint"]
+        raise LoadError(f"bad answers in {result['requests']} requests: {bad} {complaint}")
+    return result
