@@ -69,30 +69,6 @@ struct DescribeDeliveryStreamAnswer: Encodable {
 
 /// S3DestinationDescription, and with the further members ExtendedS3DestinationDescription.
 struct S3DestinationDescription: Encodable {
-    struct Encryption: Encodable {
-        struct Key: Encodable {
-            var arn: String
-            enum CodingKeys: String, CodingKey { case arn = "AWSKMSKeyARN" }
-        }
-        var none: String?
-        var key: Key?
-        enum CodingKeys: String, CodingKey {
-            case none = "NoEncryptionConfig"
-            case key = "KMSEncryptionConfig"
-        }
-    }
-
-    struct Logging: Encodable {
-        var enabled: Bool
-        var group: String?
-        var stream: String?
-        enum CodingKeys: String, CodingKey {
-            case enabled = "Enabled"
-            case group = "LogGroupName"
-            case stream = "LogStreamName"
-        }
-    }
-
     struct Processing: Encodable {
         var enabled = false
         var processors: [String] = []
@@ -108,8 +84,8 @@ struct S3DestinationDescription: Encodable {
     var errorOutputPrefix: String?
     var hints: BufferingHints
     var compressionFormat: CompressionFormat
-    var encryption: Encryption
-    var logging: Logging
+    var encryption: S3DestinationShape.Encryption
+    var logging: S3DestinationShape.Logging
     var processing: Processing?
     var backupMode: String?
     var fileExtension: String?
@@ -139,12 +115,12 @@ struct S3DestinationDescription: Encodable {
         compressionFormat = destination.compressionFormat
         encryption =
             if let arn = destination.kmsKeyARN {
-                Encryption(none: nil, key: .init(arn: arn))
+                .init(none: nil, key: .init(arn: arn))
             } else {
-                Encryption(none: "NoEncryption", key: nil)
+                .init(none: "NoEncryption", key: nil)
             }
         let logging = destination.cloudWatchLogging
-        self.logging = Logging(
+        self.logging = .init(
             enabled: logging.enabled,
             group: logging.logGroupName,
             stream: logging.logStreamName

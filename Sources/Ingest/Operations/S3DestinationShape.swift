@@ -11,8 +11,8 @@ struct S3DestinationShape: Decodable {
         }
     }
 
-    struct Encryption: Decodable {
-        struct Key: Decodable {
+    struct Encryption: Codable {
+        struct Key: Codable {
             var arn: String?
             enum CodingKeys: String, CodingKey { case arn = "AWSKMSKeyARN" }
         }
@@ -24,7 +24,7 @@ struct S3DestinationShape: Decodable {
         }
     }
 
-    struct Logging: Decodable {
+    struct Logging: Codable {
         var enabled: Bool?
         var group: String?
         var stream: String?
