@@ -29,9 +29,6 @@ static inline CURLcode hydrant_set_seek_callback(CURL *easy, hydrant_seek_callba
 static inline CURLcode hydrant_get_long(CURL *easy, CURLINFO info, long *value) {
     return curl_easy_getinfo(easy, info, value);
 }
-static inline CURLcode hydrant_get_pointer(CURL *easy, CURLINFO info, void **value) {
-    return curl_easy_getinfo(easy, info, (char **)value);
-}
 static inline CURLMcode hydrant_multi_set_long(CURLM *multi, CURLMoption option, long value) {
     return curl_multi_setopt(multi, option, value);
 }

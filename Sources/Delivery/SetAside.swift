@@ -6,7 +6,7 @@ internal import Synchronization
 /// The place on disk for what could not be delivered: nothing is dropped.
 final class SetAside: Sendable {
     private let folder: String
-    private let counts = Mutex((objects: 0, records: 0))
+    private let totalRecords = Mutex(0)
 
     /// Keeps one stream's things in `folder`, which is created when it is needed.
     init(folder: String) { self.folder = folder }
@@ -26,10 +26,9 @@ final class SetAside: Sendable {
         let path = folder + "/" + LocalBucketStore.path(bucket: plan.bucket, key: plan.key)
         try Folder.create(folder)
         try LocalBucketStore.store(object, temporary: folder + "/.\(plan.uuid)", path: path)
-        let total = counts.withLock { counts in
-            counts.objects += 1
-            counts.records += records
-            return counts.records
+        let total = totalRecords.withLock { total in
+            total += records
+            return total
         }
         return (path, total)
     }

@@ -18,7 +18,7 @@ package struct KeyTemplate: Sendable, Hashable {
     }
 
     /// What is appended to a prefix without a timestamp of its own, with no slash before it.
-    package static let defaultTimestamp = "!{timestamp:yyyy/MM/dd/HH/}"
+    private static let defaultTimestamp = "yyyy/MM/dd/HH/"
 
     private var pieces: [Piece] = []
     private var hasTimestamp = false
@@ -54,7 +54,7 @@ package struct KeyTemplate: Sendable, Hashable {
         }
         if role == .prefix, !hasTimestamp {
             implicitTimestampStart = pieces.count
-            pieces.append(try Self.timestamp("yyyy/MM/dd/HH/", role))
+            pieces.append(try Self.timestamp(Self.defaultTimestamp, role))
         }
     }
 

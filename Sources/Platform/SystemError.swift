@@ -37,9 +37,6 @@ package struct SystemError: Error, Equatable, CustomStringConvertible {
         SystemError(call, path: path, code: errno)
     }
 
-    /// True where the thing named does not exist.
-    package var isMissing: Bool { code == ENOENT }
-
     /// True where the disk, or what this user may use of it, is full.
     package var isDiskFull: Bool { code == ENOSPC || code == EDQUOT }
 

@@ -27,7 +27,7 @@ import Testing
             try File(folder("missing"), .read)
         } throws: { error in
             "\(error)".contains("open failed on \(folder("missing"))")
-                && (error as? SystemError)?.isMissing == true
+                && (error as? SystemError)?.call == .open
         }
     }
 
