@@ -15,6 +15,7 @@ let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
 let nioCore = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
 let nioPosix = Target.Dependency.product(name: "NIOPosix", package: "swift-nio")
 let nioHTTP1 = Target.Dependency.product(name: "NIOHTTP1", package: "swift-nio")
+let nioSSL = Target.Dependency.product(name: "NIOSSL", package: "swift-nio-ssl")
 let lifecycle = Target.Dependency.product(
     name: "ServiceLifecycle",
     package: "swift-service-lifecycle"
@@ -40,6 +41,7 @@ let package = Package(
     products: [.executable(name: "hydrant", targets: ["hydrant"])],
     dependencies: [
         .package(url: "https://github.com/apple/swift-nio.git", from: "2.101.0"),
+        .package(url: "https://github.com/apple/swift-nio-ssl.git", from: "2.37.0"),
         .package(url: "https://github.com/apple/swift-crypto.git", from: "4.5.0"),
         .package(url: "https://github.com/apple/swift-log.git", from: "1.16.0"),
         .package(url: "https://github.com/apple/swift-argument-parser.git", from: "1.8.0"),
@@ -77,8 +79,8 @@ let package = Package(
         library(
             "Ingest",
             [
-                "Records", "Compression", "CKernels", nioCore, nioPosix, nioHTTP1, logging,
-                lifecycle,
+                "Records", "Platform", "Compression", "CKernels", "SigV4", nioCore, nioPosix,
+                nioHTTP1, nioSSL, crypto, logging, lifecycle,
             ]
         ),
         .executableTarget(

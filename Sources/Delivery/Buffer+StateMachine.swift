@@ -11,7 +11,8 @@ struct BufferStateMachine {
         var isSettled = false
     }
 
-    private(set) var hints: BufferingHints
+    /// When a buffer is full; what was sealed stays sealed if they change.
+    var hints: BufferingHints
     private let maximumInFlight: Int
     /// Where the next buffer begins.
     private(set) var start: LogMark

@@ -3,6 +3,8 @@ internal import Platform
 internal import Records
 
 /// A stream's configuration on disk: `stream.json` in its folder, replaced as a whole.
+///
+/// Only its owner may read it, as passwords of destinations are in it.
 enum StreamFile {
     /// A configuration that cannot be read, and why.
     struct Failure: Error, CustomStringConvertible {
@@ -10,7 +12,7 @@ enum StreamFile {
     }
 
     private struct Document: Codable {
-        /// The format; this program writes and reads 1.
+        /// The format; this program writes and reads 2.
         var version: Int
         var stream: DeliveryStream
     }
@@ -22,8 +24,8 @@ enum StreamFile {
                 Document.self,
                 from: Data(try Folder.readFile(path))
             )
-            guard document.version == 1 else {
-                throw Failure(description: "it is of format \(document.version), not 1")
+            guard document.version == 2 else {
+                throw Failure(description: "it is of format \(document.version), not 2")
             }
             return document.stream
         } catch {
@@ -34,7 +36,7 @@ enum StreamFile {
     static func store(_ stream: DeliveryStream, _ folder: String) throws {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.prettyPrinted, .sortedKeys]
-        let bytes = try encoder.encode(Document(version: 1, stream: stream))
-        try Folder.replaceFile(folder + "/stream.json", with: [UInt8](bytes))
+        let bytes = try encoder.encode(Document(version: 2, stream: stream))
+        try Folder.replaceFile(folder + "/stream.json", with: [UInt8](bytes), permissions: 0o600)
     }
 }

@@ -9,10 +9,10 @@ final class StreamPipeline: Sendable {
     /// The log's reader that this pipeline is.
     static let reader = "delivery"
 
-    private let stream: DeliveryStream
+    private let name: String
     private let log: any RecordLog
     private let journal: InFlightJournal
-    private let template: KeyTemplate
+    private let settings: Mutex<Settings>
     private let setAside: SetAside
     private let shared: Shared
     private let logger: Logger
@@ -22,6 +22,23 @@ final class StreamPipeline: Sendable {
     private let checkpointLock = Mutex(())
     private let resumed: [JournalEntry]
     private let startedAt: Timestamp
+
+    /// What the stream's configuration means for buffers that are still open.
+    private struct Settings {
+        var version: Int
+        var destination: S3Destination
+        var template: KeyTemplate
+        /// The stream is to be delivered in a way that this program does not have: its records stay
+        /// in the log.
+        var isParked: Bool
+
+        init(_ stream: DeliveryStream) throws(FirehoseError) {
+            version = stream.version
+            destination = stream.destination.s3 ?? S3Destination(bucketARN: "")
+            isParked = !StreamRules.undeliverableMembers(of: stream.destination).isEmpty
+            template = try KeyTemplate(isParked ? "" : destination.prefix ?? "", as: .prefix)
+        }
+    }
 
     /// What all pipelines of a server have in common.
     struct Shared: Sendable {
@@ -47,11 +64,12 @@ final class StreamPipeline: Sendable {
         entries: [JournalEntry],
         shared: Shared
     ) throws {
-        self.stream = stream
+        name = stream.name
         self.log = log
         self.shared = shared
         self.journal = journal
-        template = try KeyTemplate(stream.destination.prefix ?? "", as: .prefix)
+        let settings = try Settings(stream)
+        self.settings = Mutex(settings)
         setAside = SetAside(
             folder: shared.setAsideFolder + "/" + LocalBucketStore.pathComponent(stream.name)
         )
@@ -63,13 +81,22 @@ final class StreamPipeline: Sendable {
         startedAt = shared.options.time.now()
         machine = Mutex(
             BufferStateMachine(
-                hints: stream.destination.bufferingHints,
+                hints: settings.destination.bufferingHints,
                 maximumInFlight: shared.options.maximumBuffersInFlight,
                 checkpoint: checkpoint,
                 resumed: resumed.map { .init(sequence: $0.sequence, end: $0.end) },
                 nextSequence: (entries.last?.sequence ?? 0) + 1
             )
         )
+    }
+
+    /// Takes a changed configuration, which holds for all records that are in no sealed buffer yet
+    /// (real AWS, as probed by third parties).
+    func update(_ stream: DeliveryStream) throws(FirehoseError) {
+        let new = try Settings(stream)
+        settings.withLock { $0 = new }
+        machine.withLock { $0.hints = new.destination.bufferingHints }
+        signal.notify()
     }
 
     /// Delivers until the task is cancelled; what is under way then is tried again after a restart.
@@ -97,6 +124,10 @@ final class StreamPipeline: Sendable {
 
     /// One step: waits for something, or seals a buffer and gives it.
     private func step() async throws -> JournalEntry? {
+        if settings.withLock({ $0.isParked }) {
+            await signal.wait()
+            return nil
+        }
         let time = shared.options.time
         let tail = log.tail
         switch machine.withLock({ $0.next(tail: tail, now: time.now()) }) {
@@ -128,19 +159,20 @@ final class StreamPipeline: Sendable {
         _ arrival: Timestamp
     ) async throws -> JournalEntry {
         let entry = try await shared.diskThreads.run { [self] _ in
+            let settings = settings.withLock { $0 }
             let end = try log.cut(
                 from: start,
-                maximumBytes: stream.destination.bufferingHints.sizeInBytes,
+                maximumBytes: settings.destination.bufferingHints.sizeInBytes,
                 limit: limit
             )
             var generator = SystemRandomNumberGenerator()
             let plan = ObjectPlan(
-                stream: stream.name,
-                version: stream.version,
+                stream: name,
+                version: settings.version,
                 sequence: sequence,
                 arrival: arrival,
-                destination: stream.destination,
-                template: template,
+                destination: settings.destination,
+                template: settings.template,
                 generator: &generator
             )
             let entry = JournalEntry(
@@ -186,7 +218,7 @@ final class StreamPipeline: Sendable {
         defer { shared.spoolPlaces.giveBack() }
         let spool = try await untilDone("the buffer cannot be read or spooled") { [self] in
             try await shared.spoolThreads.run { [self] flag in
-                try shared.spooler.spool(log, entry, name: "\(stream.name)-\(entry.sequence)") {
+                try shared.spooler.spool(log, entry, name: "\(name)-\(entry.sequence)") {
                     try flag.check()
                 }
             }

@@ -8,10 +8,12 @@ internal import Synchronization
 /// All delivery streams of a server: their configuration on disk, their logs, their pipelines.
 package final class StreamRegistry: DeliveryStreamRegistry, RecordAppender, Sendable {
     package let identity: ServiceIdentity
-    package let minimumBufferIntervalSeconds: Int
+    private let policy: StreamPolicy
     private let folder: DataFolder
     private let logs: LogStore
     private let shared: StreamPipeline.Shared
+    /// Makes changes of configurations, one at a time.
+    private let changes: WorkerThreads
     private let logger: Logger
     private let entries = Mutex<[String: Entry]>([:])
 
@@ -27,7 +29,9 @@ package final class StreamRegistry: DeliveryStreamRegistry, RecordAppender, Send
     private struct Active {
         var stream: DeliveryStream
         var log: StreamLog
+        var pipeline: StreamPipeline
         var delivery: Task<Void, Never>
+        var limiter: ThroughputLimiter?
     }
 
     /// Opens all streams of a data folder and starts their delivery.
@@ -38,11 +42,11 @@ package final class StreamRegistry: DeliveryStreamRegistry, RecordAppender, Send
         logs: LogStore,
         options: DeliveryOptions,
         identity: ServiceIdentity,
-        minimumBufferIntervalSeconds: Int,
+        policy: StreamPolicy = StreamPolicy(),
         logger: Logger
     ) throws {
         self.identity = identity
-        self.minimumBufferIntervalSeconds = minimumBufferIntervalSeconds
+        self.policy = policy
         self.folder = folder
         self.logs = logs
         self.logger = logger
@@ -55,6 +59,7 @@ package final class StreamRegistry: DeliveryStreamRegistry, RecordAppender, Send
             diskThreads: WorkerThreads(count: 2),
             logger: logger
         )
+        changes = WorkerThreads(count: 1)
         for name in try Folder.list(folder.streams) {
             let path = folder.streams + "/" + name
             guard name.hasSuffix(Self.suffix) else { continue }
@@ -77,6 +82,7 @@ package final class StreamRegistry: DeliveryStreamRegistry, RecordAppender, Send
             await logs.close(active.log)
             await active.delivery.value
         }
+        changes.close()
         shared.spoolThreads.close()
         shared.diskThreads.close()
     }
@@ -96,7 +102,22 @@ package final class StreamRegistry: DeliveryStreamRegistry, RecordAppender, Send
             entries: entries,
             shared: shared
         )
-        return Active(stream: stream, log: log, delivery: Task { await pipeline.run() })
+        for member in StreamRules.undeliverableMembers(of: stream.destination) {
+            logger.warning(
+                "the stream's records are kept and not delivered: a member is not supported",
+                metadata: ["stream": "\(stream.name)", "member": "\(member)"]
+            )
+        }
+        return Active(
+            stream: stream,
+            log: log,
+            pipeline: pipeline,
+            delivery: Task { await pipeline.run() },
+            limiter: policy.limits.limiter(
+                ofStream: stream.name,
+                now: shared.options.time.now()
+            )
+        )
     }
 
     // MARK: Records
@@ -106,15 +127,24 @@ package final class StreamRegistry: DeliveryStreamRegistry, RecordAppender, Send
         toStream name: String,
         completion: @escaping StreamLog.Completion
     ) {
-        let found = entries.withLock { entries -> Result<StreamLog, FirehoseError> in
+        let found = entries.withLock { entries -> Result<Active, FirehoseError> in
             switch entries[name] {
-            case .active(let active): .success(active.log)
+            case .active(let active): .success(active)
             case .creating, .deleting: .failure(notActive(name))
             case nil: .failure(.notFound(name, account: identity.account))
             }
         }
         switch found {
-        case .success(let log): log.append(batch, completion: completion)
+        case .success(let active):
+            guard let limiter = active.limiter else {
+                return active.log.append(batch, completion: completion)
+            }
+            let count = limiter.admit(batch, now: shared.options.time.now())
+            guard count > 0 else { return completion(.failure(.slowDown)) }
+            active.log.append(
+                count < batch.recordCount ? batch.prefix(count) : batch,
+                completion: completion
+            )
         case .failure(let error): completion(.failure(error))
         }
     }
@@ -131,7 +161,8 @@ package final class StreamRegistry: DeliveryStreamRegistry, RecordAppender, Send
     package func create(_ stream: DeliveryStream) async throws(FirehoseError) {
         try StreamRules.check(
             stream,
-            minimumIntervalSeconds: minimumBufferIntervalSeconds,
+            minimumIntervalSeconds: policy.minimumBufferIntervalSeconds,
+            acceptsUndeliverable: policy.acceptsUndeliverable,
             now: shared.options.time.now()
         )
         let name = stream.name
@@ -183,6 +214,66 @@ package final class StreamRegistry: DeliveryStreamRegistry, RecordAppender, Send
         }
         if let problem { throw problem }
     }
+
+    package func update(
+        _ name: String,
+        _ change: @escaping @Sendable (inout DeliveryStream) throws(FirehoseError) -> Void
+    ) async throws(FirehoseError) {
+        do {
+            try await changes.run { [self] _ in
+                let active = try active(name)
+                var stream = active.stream
+                try change(&stream)
+                guard stream != active.stream else { return }
+                try StreamRules.check(
+                    stream,
+                    minimumIntervalSeconds: policy.minimumBufferIntervalSeconds,
+                    acceptsUndeliverable: policy.acceptsUndeliverable,
+                    now: shared.options.time.now()
+                )
+                try StreamFile.store(stream, path(of: name))
+                try active.pipeline.update(stream)
+                entries.withLock { entries in
+                    // It may be in deletion by now: then the change goes with it.
+                    guard case .active(var active) = entries[name] else { return }
+                    active.stream = stream
+                    entries[name] = .active(active)
+                }
+                logger.info(
+                    "stream changed",
+                    metadata: ["stream": "\(name)", "version": "\(stream.version)"]
+                )
+            }
+        } catch let error as FirehoseError {
+            throw error
+        } catch {
+            // A deletion may have been quicker.
+            _ = try describe(name)
+            logger.error(
+                "a stream's configuration cannot be changed",
+                metadata: ["stream": "\(name)", "error": "\(error)"]
+            )
+            throw FirehoseError(.serviceUnavailable, "The change could not be stored.")
+        }
+    }
+
+    private func active(_ name: String) throws(FirehoseError) -> Active {
+        switch entries.withLock({ $0[name] }) {
+        case .active(let active): return active
+        case .creating, .deleting:
+            throw FirehoseError(.resourceInUse, "Firehose \(name) is being created or deleted.")
+        case nil: throw .notFound(name, account: identity.account)
+        }
+    }
+
+    package func startEncryption(
+        _ name: String,
+        _ encryption: StreamEncryption
+    ) async throws(FirehoseError) {
+        throw FirehoseError(.invalidKMSResource, "not yet")
+    }
+
+    package func stopEncryption(_ name: String) async throws(FirehoseError) {}
 
     package func describe(
         _ name: String

@@ -4,14 +4,29 @@ internal import Records
 /// What a stream's configuration must keep beyond the API's shapes.
 enum StreamRules {
     /// Refuses what cannot be served, and names the member.
+    ///
+    /// - Parameters:
+    ///   - stream: A stream that keeps to the API's shapes.
+    ///   - minimumIntervalSeconds: The lowest IntervalInSeconds.
+    ///   - acceptsUndeliverable: Whether streams may be kept that nothing is delivered for.
+    ///   - now: The time, for what prefixes evaluate to.
+    /// - Throws: InvalidArgument.
     static func check(
         _ stream: DeliveryStream,
         minimumIntervalSeconds: Int,
+        acceptsUndeliverable: Bool,
         now: Timestamp
     )
         throws(FirehoseError)
     {
-        let destination = stream.destination
+        let undeliverable = undeliverableMembers(of: stream.destination)
+        if let member = undeliverable.first {
+            guard acceptsUndeliverable else {
+                throw FirehoseError(.invalidArgument, "\(member) is not supported")
+            }
+            return
+        }
+        guard let destination = stream.destination.s3 else { return }
         let interval = destination.bufferingHints.intervalInSeconds
         guard interval >= minimumIntervalSeconds else {
             throw FirehoseError(
@@ -21,22 +36,42 @@ enum StreamRules {
                     + "(--min-buffer-interval lowers the floor)"
             )
         }
-        if [.snappy, .hadoopSnappy].contains(destination.compressionFormat) {
-            throw FirehoseError(
-                .invalidArgument,
-                "CompressionFormat \(destination.compressionFormat.rawValue) is not supported; "
-                    + "use UNCOMPRESSED, GZIP or ZIP"
-            )
-        }
         if let zone = destination.customTimeZone, !zone.isEmpty, !TimeZones.isKnown(zone) {
             throw FirehoseError(.invalidArgument, "CustomTimeZone \(zone) is not a known time zone")
         }
         try checkPrefixes(destination, now)
-        try checkKeyLength(stream, now)
+        try checkKeyLength(stream, destination, now)
+    }
+
+    /// The members of a configuration that ask for what this program does not have.
+    static func undeliverableMembers(of destination: DestinationConfiguration) -> [String] {
+        let name = destination.kind.configurationMember
+        guard destination.kind.isS3 else { return [name] }
+        let members = destination.members
+        var asked: [String] = []
+        if members["ProcessingConfiguration"]?["Enabled"]?.boolean ?? false {
+            asked.append("ProcessingConfiguration")
+        }
+        if members["S3BackupMode"] == "Enabled" { asked.append("S3BackupMode Enabled") }
+        if members["DynamicPartitioningConfiguration"]?["Enabled"]?.boolean ?? false {
+            asked.append("DynamicPartitioningConfiguration")
+        }
+        // Left out, Enabled is true here (API model).
+        if let conversion = members["DataFormatConversionConfiguration"],
+            conversion["Enabled"]?.boolean ?? true
+        {
+            asked.append("DataFormatConversionConfiguration")
+        }
+        let format = S3Destination(members).compressionFormat
+        if [.snappy, .hadoopSnappy].contains(format) {
+            asked.append("CompressionFormat \(format.rawValue)")
+        }
+        return asked.map { "\(name).\($0)" }
     }
 
     private static func checkKeyLength(
         _ stream: DeliveryStream,
+        _ destination: S3Destination,
         _ now: Timestamp
     )
         throws(FirehoseError)
@@ -47,8 +82,8 @@ enum StreamRules {
             version: 1_000_000,
             sequence: 0,
             arrival: now,
-            destination: stream.destination,
-            template: try KeyTemplate(stream.destination.prefix ?? "", as: .prefix),
+            destination: destination,
+            template: try KeyTemplate(destination.prefix ?? "", as: .prefix),
             generator: &generator
         )
         guard plan.key.utf8.count <= Limits.maximumKeyBytes else {

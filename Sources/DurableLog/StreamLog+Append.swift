@@ -140,7 +140,13 @@ extension StreamLog {
                     iov_len: payload.count
                 )
             )
-            receipts.append(AppendReceipt(logIdentity: identity, firstRecord: mark.records))
+            receipts.append(
+                AppendReceipt(
+                    logIdentity: identity,
+                    firstRecord: mark.records,
+                    recordCount: pending.batch.recordCount
+                )
+            )
             mark = header.end
         }
         try segment.file.write(

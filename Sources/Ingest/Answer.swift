@@ -21,6 +21,10 @@ struct Answer {
         body.writeString(error.code.rawValue)
         body.writeString(#"","message":""#)
         body.writeJSONEscaped(error.message)
+        if let detail = error.detailCode {
+            body.writeString(#"","code":""#)
+            body.writeJSONEscaped(detail)
+        }
         body.writeString(#""}"#)
     }
 
@@ -34,22 +38,33 @@ struct Answer {
     init(record receipt: AppendReceipt, _ allocator: ByteBufferAllocator) {
         status = .ok
         body = allocator.buffer(capacity: 80)
-        body.writeString(#"{"Encrypted":false,"RecordId":""#)
+        body.writeString(#"{"Encrypted":"#)
+        body.writeString(receipt.isEncrypted ? "true" : "false")
+        body.writeString(#","RecordId":""#)
         body.writeRecordID(receipt, offset: 0)
         body.writeString(#""}"#)
     }
 
-    /// PutRecordBatch's answer: all records are durable.
-    init(batch receipt: AppendReceipt, count: Int, _ allocator: ByteBufferAllocator) {
+    /// PutRecordBatch's answer: the receipt's records are durable, which are the first of those that
+    /// were requested; the client should try the others again.
+    init(batch receipt: AppendReceipt, requested: Int, _ allocator: ByteBufferAllocator) {
+        let failed = requested - receipt.recordCount
         status = .ok
-        body = allocator.buffer(capacity: 80 + count * 48)
-        body.writeString(#"{"Encrypted":false,"FailedPutCount":0,"RequestResponses":["#)
-        for index in 0..<count {
+        body = allocator.buffer(capacity: 80 + requested * 48 + failed * 48)
+        body.writeString(#"{"Encrypted":"#)
+        body.writeString(receipt.isEncrypted ? "true" : "false")
+        body.writeString(#","FailedPutCount":\#(failed),"RequestResponses":["#)
+        for index in 0..<receipt.recordCount {
             body.writeString(index == 0 ? #"{"RecordId":""# : #"},{"RecordId":""#)
             body.writeRecordID(receipt, offset: UInt64(index))
             body.writeString("\"")
         }
-        body.writeString("}]}")
+        body.writeString("}")
+        for _ in 0..<failed {
+            body.writeString(",")
+            body.writeFailedEntry(.slowDown)
+        }
+        body.writeString("]}")
     }
 
     /// PutRecordBatch's answer where no record was taken and the client should try again: HTTP 200
@@ -59,17 +74,23 @@ struct Answer {
         body = allocator.buffer(capacity: 80 + count * 96)
         body.writeString(#"{"Encrypted":false,"FailedPutCount":\#(count),"RequestResponses":["#)
         for index in 0..<count {
-            body.writeString(index == 0 ? #"{"ErrorCode":""# : #",{"ErrorCode":""#)
-            body.writeString(error.code.rawValue)
-            body.writeString(#"","ErrorMessage":""#)
-            body.writeJSONEscaped(error.message)
-            body.writeString(#""}"#)
+            if index > 0 { body.writeString(",") }
+            body.writeFailedEntry(error)
         }
         body.writeString("]}")
     }
 }
 
 extension ByteBuffer {
+    /// A PutRecordBatchResponseEntry of a record that was not taken.
+    fileprivate mutating func writeFailedEntry(_ error: FirehoseError) {
+        writeString(#"{"ErrorCode":""#)
+        writeString(error.code.rawValue)
+        writeString(#"","ErrorMessage":""#)
+        writeJSONEscaped(error.message)
+        writeString(#""}"#)
+    }
+
     /// A record's id: the log's number and the record's number in it, in hexadecimal.
     ///
     /// Opaque to clients, and never given twice.

@@ -11,8 +11,8 @@ package struct ConstraintViolations {
         case null
         case tooLong(value: String, maximum: Int)
         case tooShort(value: String, minimum: Int)
-        case tooGreat(value: Int, maximum: Int)
-        case tooSmall(value: Int, minimum: Int)
+        case tooGreat(value: String, maximum: String)
+        case tooSmall(value: String, minimum: String)
         case pattern(value: String, pattern: String)
         case enumeration(value: String, allowed: [String])
     }
@@ -72,12 +72,27 @@ package struct ConstraintViolations {
     }
 
     /// Notes a number that is out of range.
-    package mutating func check(_ number: Int?, in range: ClosedRange<Int>, at path: String) {
+    package mutating func check<Number: Comparable & CustomStringConvertible>(
+        _ number: Number?,
+        in range: ClosedRange<Number>,
+        at path: String
+    ) {
         guard let number else { return }
+        let value = number.description
         if number < range.lowerBound {
-            add(.tooSmall(value: number, minimum: range.lowerBound), at: path)
+            add(.tooSmall(value: value, minimum: range.lowerBound.description), at: path)
         } else if number > range.upperBound {
-            add(.tooGreat(value: number, maximum: range.upperBound), at: path)
+            add(.tooGreat(value: value, maximum: range.upperBound.description), at: path)
+        }
+    }
+
+    /// Notes a list that has too few items or too many.
+    package mutating func check(count: Int, in range: ClosedRange<Int>, at path: String) {
+        let value = "[\(count) items]"
+        if count < range.lowerBound {
+            add(.tooShort(value: value, minimum: range.lowerBound), at: path)
+        } else if count > range.upperBound {
+            add(.tooLong(value: value, maximum: range.upperBound), at: path)
         }
     }
 

@@ -41,6 +41,7 @@ final class FirehoseHandler: ChannelInboundHandler {
         var bodyBytes = 0
         var declaredBytes: Int?
         var hasEnded = false
+        var authentication: RequestAuthentication?
     }
 
     private let service: IngestService
@@ -153,6 +154,13 @@ final class FirehoseHandler: ChannelInboundHandler {
         }
         let declared = request.declaredBytes ?? 0
         guard declared <= Limits.maximumRequestBodyBytes else { return refuseTooLarge(context) }
+        request.authentication = service.authentication(of: head)
+        if let error = request.authentication?.error,
+            (request.declaredBytes ?? .max) > Limits.maximumRefusedBodyBytes
+        {
+            // Nobody sends megabytes here who has not said who they are.
+            return refuse(Answer(error, context.channel.allocator), context)
+        }
         state = .receiving(request)
         sendContinue(ifExpectedBy: request, context)
     }
@@ -222,7 +230,8 @@ final class FirehoseHandler: ChannelInboundHandler {
             return refuseTooLarge(context)
         }
         reserveMemory(for: request, context)
-        state = .idle  // so that the buffer has one owner while it grows
+        state = .idle  // so that buffer and hash have one owner while they grow
+        request.authentication?.take(part)
         if var body = request.body {
             if request.bodyBytes > body.capacity {
                 // The second part: now the whole is known to be larger than one read.
@@ -265,7 +274,8 @@ final class FirehoseHandler: ChannelInboundHandler {
         state = .answering(keepAlive: keepAlive, isHead: head.method == .HEAD)
         let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
         let eventLoop = context.eventLoop
-        service.answer(head, request.body, context.channel.allocator) { answer in
+        let authentication = request.authentication
+        service.answer(head, request.body, authentication, context.channel.allocator) { answer in
             // Never from within the read: each answer lets the next pipelined request in, and so
             // many would come to lie on one stack.
             eventLoop.execute {

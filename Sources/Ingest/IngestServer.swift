@@ -11,6 +11,7 @@ package final class IngestServer: Service {
     private let host: String
     private let port: Int
     private let service: IngestService
+    private let transportSecurity: TransportSecurity?
     private let onListening: @Sendable (_ host: String, _ port: Int) -> Void
     private let logger: Logger
 
@@ -20,11 +21,27 @@ package final class IngestServer: Service {
     /// A server that is to listen on `host` and `port`; 0 stands for any free port.
     ///
     /// `onListening` is called once with the address that it got.
+    ///
+    /// - Parameters:
+    ///   - host: An address or a name.
+    ///   - port: A port.
+    ///   - appender: Takes records.
+    ///   - registry: Keeps the streams.
+    ///   - isStrict: With the API model's own patterns where they would be relaxed otherwise.
+    ///   - access: Who may do what; nil lets everybody do everything.
+    ///   - transportSecurity: TLS; nil for none.
+    ///   - time: The clock.
+    ///   - options: How the server behaves.
+    ///   - logger: Where it logs.
+    ///   - onListening: See above.
     package init(
         host: String,
         port: Int,
         appender: any RecordAppender,
         registry: any DeliveryStreamRegistry,
+        isStrict: Bool = false,
+        access: AccessControl? = nil,
+        transportSecurity: TransportSecurity? = nil,
         time: any TimeSource,
         options: IngestOptions = IngestOptions(),
         logger: Logger,
@@ -34,9 +51,11 @@ package final class IngestServer: Service {
         self.port = port
         self.onListening = onListening
         self.logger = logger
+        self.transportSecurity = transportSecurity
         service = IngestService(
             appender: appender,
-            registry: registry,
+            control: ControlPlane(registry: registry, time: time, isStrict: isStrict),
+            access: access,
             time: time,
             options: options,
             logger: logger
@@ -91,6 +110,7 @@ package final class IngestServer: Service {
         -> ServerBootstrap
     {
         let service = service
+        let transportSecurity = transportSecurity
         return ServerBootstrap(group: group)
             .serverChannelOption(.backlog, value: 1024)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
@@ -111,6 +131,9 @@ package final class IngestServer: Service {
                 }
                 return channel.eventLoop.makeCompletedFuture {
                     let sync = channel.pipeline.syncOperations
+                    if let transportSecurity {
+                        try sync.addHandler(transportSecurity.handler())
+                    }
                     // A client that does not read its answers is not read from either.
                     try sync.addHandler(BackPressureHandler())
                     try sync.configureHTTPServerPipeline(withErrorHandling: true)

@@ -38,17 +38,21 @@ final class IngestService: Sendable {
     let options: IngestOptions
     let memory: MemoryBudget
     let dates: HTTPDates
+    /// Nil where everybody may do everything.
+    let access: AccessControl?
     let logger: Logger
 
     init(
         appender: any RecordAppender,
-        registry: any DeliveryStreamRegistry,
+        control: ControlPlane,
+        access: AccessControl?,
         time: any TimeSource,
         options: IngestOptions,
         logger: Logger
     ) {
         self.appender = appender
-        control = ControlPlane(registry: registry, time: time)
+        self.control = control
+        self.access = access
         self.options = options
         memory = MemoryBudget(bytes: options.maximumBodiesInMemoryBytes)
         dates = HTTPDates(time: time)
@@ -58,20 +62,28 @@ final class IngestService: Sendable {
     /// Makes an answer where it is called, which is on the connection's own thread.
     typealias AnswerMaker = @Sendable () -> Answer
 
+    /// Begins to authenticate a request by its head; nil where that is not needed.
+    func authentication(of head: HTTPRequestHead) -> RequestAuthentication? {
+        guard let access, head.method == .POST else { return nil }
+        return RequestAuthentication(head, access)
+    }
+
     /// Answers a whole request: calls `done` once, on any thread.
     func answer(
         _ head: HTTPRequestHead,
         _ body: ByteBuffer?,
+        _ authentication: consuming RequestAuthentication?,
         _ allocator: ByteBufferAllocator,
         done: @escaping @Sendable (@escaping AnswerMaker) -> Void
     ) {
         do throws(FirehoseError) {
             if let answer = try plainAnswer(head, allocator) { return done({ answer }) }
+            let caller = try authentication?.finish()
             let operation = try Operation(target: head.headers.first(name: "x-amz-target"))
             let body = try unpacked(body ?? ByteBuffer(), head)
             switch operation {
-            case .putRecord: try put(body, .putRecord, allocator, done)
-            case .putRecordBatch: try put(body, .putRecordBatch, allocator, done)
+            case .putRecord: try put(body, .putRecord, caller, allocator, done)
+            case .putRecordBatch: try put(body, .putRecordBatch, caller, allocator, done)
             default:
                 guard body.readableBytes <= Limits.maximumControlBodyBytes else {
                     throw FirehoseError(
@@ -80,7 +92,7 @@ final class IngestService: Sendable {
                             + "\(Limits.maximumControlBodyBytes) bytes."
                     )
                 }
-                callControlPlane(operation, Array(body.readableBytesView), allocator, done)
+                callControlPlane(operation, Array(body.readableBytesView), caller, allocator, done)
             }
         } catch {
             done({ Answer(error, allocator) })
@@ -163,17 +175,22 @@ final class IngestService: Sendable {
     private func put(
         _ body: ByteBuffer,
         _ operation: PutBodyScanner.Operation,
+        _ caller: AccessControl.Caller?,
         _ allocator: ByteBufferAllocator,
         _ done: @escaping @Sendable (@escaping AnswerMaker) -> Void
     ) throws(FirehoseError) {
         let put = try PutBodyScanner.scan(body.readableBytesUInt8Span, operation)
+        try caller?.check(
+            operation == .putRecord ? .putRecord : .putRecordBatch,
+            on: put.streamName
+        )
         let count = put.batch.recordCount
         appender.append(put.batch, toStream: put.streamName) { result in
             done({
                 switch (result, operation) {
                 case (.success(let receipt), .putRecord): Answer(record: receipt, allocator)
                 case (.success(let receipt), .putRecordBatch):
-                    Answer(batch: receipt, count: count, allocator)
+                    Answer(batch: receipt, requested: count, allocator)
                 case (.failure(let error), .putRecordBatch)
                 where error.code == .serviceUnavailable:
                     Answer(failedBatch: error, count: count, allocator)
@@ -186,12 +203,16 @@ final class IngestService: Sendable {
     private func callControlPlane(
         _ operation: Operation,
         _ body: [UInt8],
+        _ caller: AccessControl.Caller?,
         _ allocator: ByteBufferAllocator,
         _ done: @escaping @Sendable (@escaping AnswerMaker) -> Void
     ) {
         Task {
             do throws(FirehoseError) {
-                let json = try await control.answer(operation, body)
+                let json = try await control.answer(operation, body) {
+                    stream throws(FirehoseError) in
+                    try caller?.check(operation, on: stream)
+                }
                 done({ Answer(json: json, allocator) })
             } catch {
                 done({ Answer(error, allocator) })

@@ -22,13 +22,23 @@ package final class File: Sendable {
         case openOrCreate
     }
 
+    /// The owner may read and write, the group read.
+    package static let defaultPermissions: UInt32 = 0o640
+
     /// Where the file was when it was opened.
     package let path: String
     private let descriptor: Int32
     private let fault: Fault?
 
     /// Opens `path`; the file is closed with the last reference.
-    package init(_ path: String, _ mode: Mode, fault: Fault? = nil) throws(SystemError) {
+    ///
+    /// A file that is made gets the `permissions`, less those of the process's umask.
+    package init(
+        _ path: String,
+        _ mode: Mode,
+        permissions: UInt32 = File.defaultPermissions,
+        fault: Fault? = nil
+    ) throws(SystemError) {
         let flags: Int32 =
             switch mode {
             case .read: O_RDONLY
@@ -38,7 +48,7 @@ package final class File: Sendable {
             case .openOrCreate: O_RDWR | O_CREAT
             }
         if let code = fault?(.open, path) { throw SystemError(.open, path: path, code: code) }
-        let descriptor = open(path, flags | O_CLOEXEC, 0o640)
+        let descriptor = open(path, flags | O_CLOEXEC, permissions)
         guard descriptor >= 0 else { throw .last(.open, path) }
         self.path = path
         self.descriptor = descriptor

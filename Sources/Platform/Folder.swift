@@ -71,6 +71,7 @@ package enum Folder {
     package static func replaceFile(
         _ path: String,
         with bytes: [UInt8],
+        permissions: UInt32 = File.defaultPermissions,
         fault: File.Fault? = nil
     )
         throws(SystemError)
@@ -79,7 +80,7 @@ package enum Folder {
             throw SystemError(.open, path: path, code: EINVAL)
         }
         let temporary = path + ".new"
-        let file = try File(temporary, .replace, fault: fault)
+        let file = try File(temporary, .replace, permissions: permissions, fault: fault)
         try file.write(bytes, at: 0)
         try file.sync()
         try rename(temporary, to: path)

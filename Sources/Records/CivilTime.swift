@@ -63,3 +63,71 @@ package struct CivilTime: Sendable, Hashable {
             + "Z"
     }
 }
+
+extension Timestamp {
+    /// The moment of a date and time in UTC; nil where there is no such day or time.
+    package init?(year: Int, month: Int, day: Int, hour: Int, minute: Int, second: Int) {
+        guard (1...9999).contains(year), (1...12).contains(month), (1...31).contains(day),
+            (0...23).contains(hour), (0...59).contains(minute), (0...60).contains(second)
+        else { return nil }
+        // Howard Hinnant's `days_from_civil`, as in `CivilTime`.
+        let shiftedYear = month <= 2 ? year - 1 : year
+        let era = shiftedYear / 400
+        let yearOfEra = shiftedYear - era * 400
+        let dayOfYear = (153 * (month > 2 ? month - 3 : month + 9) + 2) / 5 + day - 1
+        let dayOfEra = yearOfEra * 365 + yearOfEra / 4 - yearOfEra / 100 + dayOfYear
+        let days = era * 146_097 + dayOfEra - 719_468
+        self.init(
+            milliseconds: Int64(days * 86400 + hour * 3600 + minute * 60 + second) * 1000
+        )
+        guard CivilTime(self).day == day || second == 60 else { return nil }
+    }
+
+    /// The moment that `yyyyMMdd'T'HHmmss'Z'` says.
+    package init?(basicDateTime text: String) {
+        let bytes = Array(text.utf8)
+        guard bytes.count == 16, bytes[8] == UInt8(ascii: "T"), bytes[15] == UInt8(ascii: "Z"),
+            let year = Self.number(bytes[0..<4]), let month = Self.number(bytes[4..<6]),
+            let day = Self.number(bytes[6..<8]), let hour = Self.number(bytes[9..<11]),
+            let minute = Self.number(bytes[11..<13]), let second = Self.number(bytes[13..<15])
+        else { return nil }
+        self.init(
+            year: year,
+            month: month,
+            day: day,
+            hour: hour,
+            minute: minute,
+            second: second
+        )
+    }
+
+    /// The moment that an HTTP date says: `Sun, 06 Nov 1994 08:49:37 GMT` (RFC 9110, section 5.6.7).
+    package init?(fixdate text: String) {
+        let parts = text.split(whereSeparator: { $0 == " " || $0 == "," || $0 == ":" })
+        let months = [
+            "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+        ]
+        guard parts.count == 8, parts[7] == "GMT",
+            let month = months.firstIndex(of: String(parts[2])),
+            let day = Int(parts[1]), let year = Int(parts[3]), let hour = Int(parts[4]),
+            let minute = Int(parts[5]), let second = Int(parts[6])
+        else { return nil }
+        self.init(
+            year: year,
+            month: month + 1,
+            day: day,
+            hour: hour,
+            minute: minute,
+            second: second
+        )
+    }
+
+    private static func number(_ digits: ArraySlice<UInt8>) -> Int? {
+        digits.reduce(0) { total, byte in
+            guard let total, (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte) else {
+                return nil
+            }
+            return total * 10 + Int(byte - UInt8(ascii: "0"))
+        }
+    }
+}

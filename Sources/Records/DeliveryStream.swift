@@ -7,12 +7,6 @@ package struct DeliveryStream: Sendable, Codable, Hashable {
         case directPut = "DirectPut"
     }
 
-    /// The shape in which the destination was given, and is described back.
-    package enum DestinationShape: String, Sendable, Codable {
-        case s3 = "S3"
-        case extendedS3 = "ExtendedS3"
-    }
-
     /// A key and an optional value.
     package struct Tag: Sendable, Codable, Hashable {
         /// 1 to 128 characters.
@@ -44,30 +38,30 @@ package struct DeliveryStream: Sendable, Codable, Hashable {
     package var createTimestamp: Timestamp
     /// When it was last changed, if ever.
     package var lastUpdateTimestamp: Timestamp?
-    /// How the destination was given.
-    package var destinationShape: DestinationShape
     /// The destination.
-    package var destination: S3Destination
-    /// At most 50.
+    package var destination: DestinationConfiguration
+    /// Server-side encryption as StartDeliveryStreamEncryption asked for it; nil where it is off.
+    package var encryption: StreamEncryption?
+    /// At most 50, in order of their keys.
     package var tags: [Tag]
 
     /// A stream of version 1.
     package init(
         name: String,
-        source: Source,
-        throughputHintInMBs: Int?,
+        source: Source = .directPut,
+        throughputHintInMBs: Int? = nil,
         createTimestamp: Timestamp,
-        destinationShape: DestinationShape,
-        destination: S3Destination,
-        tags: [Tag]
+        destination: DestinationConfiguration,
+        encryption: StreamEncryption? = nil,
+        tags: [Tag] = []
     ) {
         self.name = name
         self.source = source
         self.throughputHintInMBs = throughputHintInMBs
         version = 1
         self.createTimestamp = createTimestamp
-        self.destinationShape = destinationShape
         self.destination = destination
+        self.encryption = encryption
         self.tags = tags
     }
 
@@ -83,6 +77,28 @@ package struct DeliveryStream: Sendable, Codable, Hashable {
                 default: false
                 }
             }
+    }
+}
+
+/// Server-side encryption of a stream (API model: DeliveryStreamEncryptionConfigurationInput).
+package struct StreamEncryption: Sendable, Codable, Hashable {
+    /// Whose key it is.
+    ///
+    /// Here, both stand for the server's master key.
+    package enum KeyType: String, Sendable, Codable {
+        case awsOwned = "AWS_OWNED_CMK"
+        case customerManaged = "CUSTOMER_MANAGED_CMK"
+    }
+
+    /// Whose key it is.
+    package var keyType: KeyType
+    /// The ARN of a customer managed key: kept and described back.
+    package var keyARN: String?
+
+    /// Encryption with a key.
+    package init(keyType: KeyType, keyARN: String? = nil) {
+        self.keyType = keyType
+        self.keyARN = keyARN
     }
 }
 
@@ -117,11 +133,20 @@ package struct ServiceIdentity: Sendable, Hashable {
 package protocol DeliveryStreamRegistry: Sendable {
     /// Who the server is.
     var identity: ServiceIdentity { get }
-    /// The lowest `IntervalInSeconds` that a stream may ask for.
-    var minimumBufferIntervalSeconds: Int { get }
 
     /// Creates a stream; when this returns it is on disk and takes records.
     func create(_ stream: DeliveryStream) async throws(FirehoseError)
+    /// Changes a stream's configuration: when this returns the change is on disk and in effect.
+    ///
+    /// `change` gets the current configuration, alone; if it throws, nothing is changed.
+    func update(
+        _ name: String,
+        _ change: @escaping @Sendable (inout DeliveryStream) throws(FirehoseError) -> Void
+    ) async throws(FirehoseError)
+    /// Seals what is put from now on under a new data key.
+    func startEncryption(_ name: String, _ encryption: StreamEncryption) async throws(FirehoseError)
+    /// Keeps what is put from now on as it is.
+    func stopEncryption(_ name: String) async throws(FirehoseError)
     /// The stream of that name, and how it is with it.
     func describe(
         _ name: String

@@ -5,6 +5,7 @@ package struct FirehoseError: Error, Sendable, Hashable, CustomStringConvertible
     package enum Code: String, Sendable {
         case concurrentModification = "ConcurrentModificationException"
         case invalidArgument = "InvalidArgumentException"
+        case invalidKMSResource = "InvalidKMSResourceException"
         case limitExceeded = "LimitExceededException"
         case resourceInUse = "ResourceInUseException"
         case resourceNotFound = "ResourceNotFoundException"
@@ -14,17 +15,26 @@ package struct FirehoseError: Error, Sendable, Hashable, CustomStringConvertible
         case unknownOperation = "UnknownOperationException"
         case requestEntityTooLarge = "RequestEntityTooLargeException"
         case internalFailure = "InternalFailure"
+        case accessDenied = "AccessDeniedException"
+        case expiredToken = "ExpiredTokenException"
+        case incompleteSignature = "IncompleteSignatureException"
+        case invalidSignature = "InvalidSignatureException"
+        case missingAuthenticationToken = "MissingAuthenticationTokenException"
+        case unrecognizedClient = "UnrecognizedClientException"
     }
 
     /// Which error.
     package var code: Code
     /// What it says to the caller.
     package var message: String
+    /// The `code` member that InvalidKMSResourceException has beside its message (API model).
+    package var detailCode: String?
 
     /// An error.
-    package init(_ code: Code, _ message: String) {
+    package init(_ code: Code, _ message: String, detailCode: String? = nil) {
         self.code = code
         self.message = message
+        self.detailCode = detailCode
     }
 
     /// What AWS answers at every bound on throughput and backlog.

@@ -20,6 +20,9 @@ package enum Limits {
     package static let minimumBodyBytesPerSecond = 64 * 1024
     /// Bytes of a control-plane request's body: the model's largest stays far below.
     package static let maximumControlBodyBytes = 256 * 1024
+    /// Bytes of a body that is still read, so that the connection can go on, after the request's
+    /// head was refused.
+    package static let maximumRefusedBodyBytes = 64 * 1024
     /// Violated constraints that an answer names, and characters of a value that it repeats.
     package static let maximumReportedViolations = 10
     /// See `maximumReportedViolations`.

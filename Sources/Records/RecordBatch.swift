@@ -57,6 +57,29 @@ package final class RecordBatch: @unchecked Sendable {
         (count + alignmentBytes - 1) & ~(alignmentBytes - 1)
     }
 
+    /// A batch of the first `count` records, copied.
+    package func prefix(_ count: Int) -> RecordBatch {
+        var end = 0
+        for _ in 0..<min(count, recordCount) {
+            guard let next = RecordLayout.end(ofRecordAt: end, in: payload) else { break }
+            end = next
+        }
+        let space = UnsafeMutableRawBufferPointer.allocate(
+            byteCount: Self.padded(end) + Self.alignmentBytes,
+            alignment: 16
+        )
+        space.initializeMemory(as: UInt8.self, repeating: 0)
+        space.copyMemory(from: UnsafeRawBufferPointer(rebasing: payload[..<end]))
+        guard let storage = space.baseAddress else {
+            preconditionFailure("an allocation of some bytes has an address")
+        }
+        return RecordBatch(
+            storage: storage,
+            payloadBytes: end,
+            recordCount: min(count, recordCount)
+        )
+    }
+
     /// Copies of the records, for tests and for consumers that do not mind.
     package var records: [[UInt8]] {
         var all: [[UInt8]] = []

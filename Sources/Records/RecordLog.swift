@@ -43,19 +43,31 @@ package struct AppendReceipt: Sendable, Hashable {
     package var logIdentity: UInt64
     /// The number of the batch's first record; the others follow.
     package var firstRecord: UInt64
+    /// How many records it is for: the first ones of the batch, where a limit kept the others out.
+    package var recordCount: Int
+    /// Whether they are encrypted where they lie.
+    package var isEncrypted: Bool
 
     /// A receipt.
-    package init(logIdentity: UInt64, firstRecord: UInt64) {
+    package init(
+        logIdentity: UInt64,
+        firstRecord: UInt64,
+        recordCount: Int,
+        isEncrypted: Bool = false
+    ) {
         self.logIdentity = logIdentity
         self.firstRecord = firstRecord
+        self.recordCount = recordCount
+        self.isEncrypted = isEncrypted
     }
 }
 
 /// Takes records in, and says when they are durable.
 package protocol RecordAppender: Sendable {
     /// Appends a batch to a stream, and calls `completion` once, on any thread: with a receipt when
-    /// the records are durable, with an AWS error when they are not. A batch is taken as a whole
-    /// or not at all.
+    /// the records are durable, with an AWS error when they are not. A throughput limit may keep
+    /// the last records of a batch out, which the receipt's count tells; otherwise a batch is taken
+    /// as a whole or not at all.
     func append(
         _ batch: RecordBatch,
         toStream name: String,

@@ -1,7 +1,5 @@
-/// An S3 destination, in the words of ExtendedS3DestinationConfiguration, defaults filled in.
-package struct S3Destination: Sendable, Codable, Hashable {
-    /// Kept and described back; it means nothing off AWS.
-    package var roleARN: String
+/// What delivery needs to know of an S3 destination.
+package struct S3Destination: Sendable, Hashable {
     /// `arn:aws:s3:::NAME`.
     package var bucketARN: String
     /// The prefix of keys with its expressions, as given.
@@ -18,12 +16,9 @@ package struct S3Destination: Sendable, Codable, Hashable {
     package var fileExtension: String?
     /// An IANA zone for timestamps in prefixes; nil where it was not given.
     package var customTimeZone: String?
-    /// Kept and described back; it means nothing off AWS.
-    package var cloudWatchLogging: CloudWatchLogging
 
     /// A destination.
     package init(
-        roleARN: String,
         bucketARN: String,
         prefix: String? = nil,
         errorOutputPrefix: String? = nil,
@@ -31,10 +26,8 @@ package struct S3Destination: Sendable, Codable, Hashable {
         compressionFormat: CompressionFormat = .uncompressed,
         kmsKeyARN: String? = nil,
         fileExtension: String? = nil,
-        customTimeZone: String? = nil,
-        cloudWatchLogging: CloudWatchLogging = CloudWatchLogging()
+        customTimeZone: String? = nil
     ) {
-        self.roleARN = roleARN
         self.bucketARN = bucketARN
         self.prefix = prefix
         self.errorOutputPrefix = errorOutputPrefix
@@ -43,7 +36,28 @@ package struct S3Destination: Sendable, Codable, Hashable {
         self.kmsKeyARN = kmsKeyARN
         self.fileExtension = fileExtension
         self.customTimeZone = customTimeZone
-        self.cloudWatchLogging = cloudWatchLogging
+    }
+
+    /// Reads the members of S3DestinationConfiguration or ExtendedS3DestinationConfiguration (API
+    /// model); what is missing has its default.
+    package init(_ members: JSONValue) {
+        let hints = members["BufferingHints"]
+        self.init(
+            bucketARN: members["BucketARN"]?.string ?? "",
+            prefix: members["Prefix"]?.string,
+            errorOutputPrefix: members["ErrorOutputPrefix"]?.string,
+            bufferingHints: BufferingHints(
+                sizeInMBs: hints?["SizeInMBs"]?.integer ?? Limits.defaultBufferSizeMegabytes,
+                intervalInSeconds: hints?["IntervalInSeconds"]?.integer
+                    ?? Limits.defaultBufferIntervalSeconds
+            ),
+            compressionFormat: members["CompressionFormat"]?.string
+                .flatMap(CompressionFormat.init(rawValue:)) ?? .uncompressed,
+            kmsKeyARN:
+                members["EncryptionConfiguration"]?["KMSEncryptionConfig"]?["AWSKMSKeyARN"]?.string,
+            fileExtension: members["FileExtension"]?.string,
+            customTimeZone: members["CustomTimeZone"]?.string
+        )
     }
 
     /// The bucket's name: what stands behind `:::` in its ARN.
@@ -54,7 +68,7 @@ package struct S3Destination: Sendable, Codable, Hashable {
 }
 
 /// When a buffer goes out: as soon as it has the size or the age, whichever comes first.
-package struct BufferingHints: Sendable, Codable, Hashable {
+package struct BufferingHints: Sendable, Hashable {
     /// MiB of record data, before compression.
     package var sizeInMBs: Int
     /// Seconds since the first record in the buffer arrived.
@@ -71,11 +85,6 @@ package struct BufferingHints: Sendable, Codable, Hashable {
 
     /// The size in bytes.
     package var sizeInBytes: UInt64 { UInt64(sizeInMBs) * 1024 * 1024 }
-
-    package enum CodingKeys: String, CodingKey {
-        case sizeInMBs = "SizeInMBs"
-        case intervalInSeconds = "IntervalInSeconds"
-    }
 }
 
 /// How S3 objects are compressed (API model; Snappy's two are not served).
@@ -105,22 +114,5 @@ package enum CompressionFormat: String, Sendable, Codable, CaseIterable {
         case .snappy: "snappy-java"
         case .hadoopSnappy: "hadoop-snappy"
         }
-    }
-}
-
-/// CloudWatchLoggingOptions: kept and described back.
-package struct CloudWatchLogging: Sendable, Codable, Hashable {
-    /// Whether logging was asked for.
-    package var enabled: Bool
-    /// A log group's name.
-    package var logGroupName: String?
-    /// A log stream's name.
-    package var logStreamName: String?
-
-    /// Options; by default off.
-    package init(enabled: Bool = false, logGroupName: String? = nil, logStreamName: String? = nil) {
-        self.enabled = enabled
-        self.logGroupName = logGroupName
-        self.logStreamName = logStreamName
     }
 }

@@ -23,4 +23,29 @@ package enum URIEncoding {
         }
         return String(decoding: bytes, as: UTF8.self)
     }
+
+    /// Decodes percent escapes, and plus signs as blanks; what is no escape stays as it is.
+    package static func decode(_ text: Substring) -> String {
+        guard text.utf8.contains(where: { $0 == UInt8(ascii: "%") || $0 == UInt8(ascii: "+") })
+        else { return String(text) }
+        let source = Array(text.utf8)
+        var bytes: [UInt8] = []
+        var place = 0
+        while place < source.count {
+            let byte = source[place]
+            place += 1
+            if byte == UInt8(ascii: "%"), place + 1 < source.count,
+                let value = UInt8(
+                    String(decoding: source[place...place + 1], as: UTF8.self),
+                    radix: 16
+                )
+            {
+                bytes.append(value)
+                place += 2
+            } else {
+                bytes.append(byte == UInt8(ascii: "+") ? UInt8(ascii: " ") : byte)
+            }
+        }
+        return String(decoding: bytes, as: UTF8.self)
+    }
 }

@@ -14,10 +14,15 @@ internal import UnixSignals
 /// Builds log, delivery and ingest, in that order, and stops them in reverse.
 struct Assembly {
     private let group: ServiceGroup
+    private let engine: Engine
+    private let declared: DeclaredStreams
+    private let declaredPath: String?
 
     init(settings: Serve, logger: Logger) throws {
         // A peer that goes away is an error of the write, not the end of the process.
         signal(SIGPIPE, SIG_IGN)
+        // Until somebody listens to it, it would be the end.
+        signal(SIGHUP, SIG_IGN)
         Self.raiseFileLimit()
         let time = SystemTime()
         let folder = try DataFolder(Self.absolute(settings.dataDir))
@@ -39,6 +44,10 @@ struct Assembly {
             logger: logger
         )
         let client = HTTPClient()
+        let identity = ServiceIdentity(region: settings.region, account: settings.accountID)
+        let isStrict = settings.streams.strictAws
+        let access = try settings.access.makeAccessControl(identity, isStrict: isStrict, time)
+        let transportSecurity = try settings.access.makeTransportSecurity()
         let registry = try StreamRegistry(
             folder: folder,
             logs: logs,
@@ -48,8 +57,8 @@ struct Assembly {
                 compressionLevel: settings.compressionLevel,
                 time: time
             ),
-            identity: ServiceIdentity(region: settings.region, account: settings.accountID),
-            minimumBufferIntervalSeconds: settings.minBufferInterval,
+            identity: identity,
+            policy: settings.streams.policy,
             logger: logger
         )
         let ingest = IngestServer(
@@ -57,14 +66,28 @@ struct Assembly {
             port: settings.port,
             appender: registry,
             registry: registry,
+            isStrict: isStrict,
+            access: access,
+            transportSecurity: transportSecurity,
             time: time,
             logger: logger
         ) { host, port in
+            let scheme = transportSecurity == nil ? "http" : "https"
             let address = host.contains(":") ? "[\(host)]" : host
-            print("hydrant is listening on http://\(address):\(port)")
+            print("hydrant is listening on \(scheme)://\(address):\(port)")
             fflush(nil)
         }
-        let engine = Engine(
+        if !Loopback.contains(settings.host), transportSecurity == nil {
+            logger.warning("no TLS: whoever is on the way reads the records that are put")
+        }
+        declaredPath = settings.streams.streams
+        declared = DeclaredStreams(
+            registry: registry,
+            time: time,
+            isStrict: isStrict,
+            logger: logger
+        )
+        engine = Engine(
             logs: logs,
             registry: registry,
             client: client,
@@ -75,6 +98,13 @@ struct Assembly {
             configuration: ServiceGroupConfiguration(
                 services: [
                     .init(service: engine),
+                    .init(
+                        service: Reloader(
+                            access: access,
+                            transportSecurity: transportSecurity,
+                            logger: logger
+                        )
+                    ),
                     .init(service: ingest, failureTerminationBehavior: .gracefullyShutdownGroup),
                 ],
                 gracefulShutdownSignals: [.sigterm, .sigint],
@@ -83,7 +113,16 @@ struct Assembly {
         )
     }
 
-    func run() async throws { try await group.run() }
+    /// Brings the declared streams about, then serves until it is told to stop.
+    func run() async throws {
+        do {
+            if let declaredPath { try await declared.apply(declaredPath) }
+        } catch {
+            await engine.stop()
+            throw error
+        }
+        try await group.run()
+    }
 
     /// S3 where anything about it is said, folders otherwise.
     private static func store(
@@ -159,6 +198,10 @@ private struct Engine: Service {
         } onCancelOrGracefulShutdown: {
             order.finish()
         }
+        await stop()
+    }
+
+    func stop() async {
         await registry.shutDown()
         client.shutDown()
         logs.shutDown()

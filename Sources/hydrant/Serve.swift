@@ -20,7 +20,7 @@ struct Serve: AsyncParsableCommand {
             """
     )
 
-    @Option(help: "The address to listen on: loopback only, as requests are not authenticated.")
+    @Option(help: "The address to listen on: loopback only, without --credentials or --no-auth.")
     var host = "127.0.0.1"
 
     @Option(help: "The port to listen on; 0 picks a free one.")
@@ -28,9 +28,6 @@ struct Serve: AsyncParsableCommand {
 
     @Option(help: "Where records, stream configurations and state are kept.")
     var dataDir = "./hydrant-data"
-
-    @Option(help: "The lowest IntervalInSeconds that a stream may have, 0 to 900 (seconds).")
-    var minBufferInterval = Limits.defaultMinimumBufferIntervalSeconds
 
     @Option(help: "Use folders in this folder as buckets. (default: DATA-DIR/buckets without S3)")
     var localBuckets: String?
@@ -68,6 +65,12 @@ struct Serve: AsyncParsableCommand {
     @Option(help: "How log lines look: text or json.")
     var logFormat = LogFormat.text
 
+    @OptionGroup(title: "Streams")
+    var streams: StreamOptions
+
+    @OptionGroup(title: "Access")
+    var access: AccessOptions
+
     /// How severe a log message is.
     enum LogLevel: String, ExpressibleByArgument, CaseIterable {
         case debug
@@ -85,21 +88,13 @@ struct Serve: AsyncParsableCommand {
 
     func validate() throws {
         guard (0...65535).contains(port) else { throw ValidationError("--port is 0 to 65535") }
-        guard (0...Limits.maximumBufferIntervalSeconds).contains(minBufferInterval) else {
-            throw ValidationError("--min-buffer-interval is 0 to 900 seconds")
-        }
         guard (1...9).contains(compressionLevel) else {
             throw ValidationError("--compression-level is 1 to 9")
         }
         guard s3RetryDuration >= 0 else {
             throw ValidationError("--s3-retry-duration is 0 seconds or more")
         }
-        guard Loopback.contains(host) else {
-            throw ValidationError(
-                "--host \(host) is not a loopback address: requests are not authenticated yet, so "
-                    + "this server listens on 127.0.0.0/8, ::1 or localhost only"
-            )
-        }
+        try access.validate(host: host)
         guard localBuckets == nil || s3Endpoint == nil else {
             throw ValidationError("--local-buckets and --s3-endpoint exclude each other")
         }
@@ -133,13 +128,3 @@ struct Serve: AsyncParsableCommand {
 
 extension S3Configuration.Addressing: ExpressibleByArgument {}
 extension Durability: ExpressibleByArgument {}
-
-/// Addresses that nobody on the network reaches.
-enum Loopback {
-    static func contains(_ host: String) -> Bool {
-        if host == "localhost" || host == "::1" { return true }
-        let parts = host.split(separator: ".", omittingEmptySubsequences: false)
-        return parts.count == 4 && parts[0] == "127"
-            && parts.allSatisfy { part in UInt8(part) != nil }
-    }
-}

@@ -52,7 +52,7 @@ final class DeliveryHarness {
                 time: time
             ),
             identity: ServiceIdentity(region: "us-east-1", account: "000000000000"),
-            minimumBufferIntervalSeconds: 0,
+            policy: StreamPolicy(minimumBufferIntervalSeconds: 0),
             logger: logger
         )
         return (registry, logs, data)
@@ -84,21 +84,18 @@ final class DeliveryHarness {
         try await registry.create(
             DeliveryStream(
                 name: name,
-                source: .directPut,
-                throughputHintInMBs: nil,
                 createTimestamp: time.now(),
-                destinationShape: .extendedS3,
-                destination: S3Destination(
-                    roleARN: "r",
-                    bucketARN: "arn:aws:s3:::bucket",
-                    prefix: prefix,
-                    bufferingHints: BufferingHints(
-                        sizeInMBs: size,
-                        intervalInSeconds: interval
-                    ),
-                    compressionFormat: compression
-                ),
-                tags: []
+                destination: .s3(
+                    S3Destination(
+                        bucketARN: "arn:aws:s3:::bucket",
+                        prefix: prefix,
+                        bufferingHints: BufferingHints(
+                            sizeInMBs: size,
+                            intervalInSeconds: interval
+                        ),
+                        compressionFormat: compression
+                    )
+                )
             )
         )
     }

@@ -110,19 +110,14 @@ import Testing
     ) async throws {
         let harness = try await DeliveryHarness(ScriptedStore())
         let destination = S3Destination(
-            roleARN: "r",
             bucketARN: "arn:aws:s3:::b",
             prefix: prefix,
             errorOutputPrefix: errorPrefix
         )
         let stream = DeliveryStream(
             name: "s",
-            source: .directPut,
-            throughputHintInMBs: nil,
             createTimestamp: harness.time.now(),
-            destinationShape: .s3,
-            destination: destination,
-            tags: []
+            destination: .s3(destination)
         )
         await #expect {
             try await harness.registry.create(stream)

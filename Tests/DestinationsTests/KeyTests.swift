@@ -93,7 +93,7 @@ import Testing
     }
 
     @Test func `a key has prefix, stream, version, time, UUID and extension`() throws {
-        var destination = S3Destination(roleARN: "r", bucketARN: "arn:aws:s3:::b")
+        var destination = S3Destination(bucketARN: "arn:aws:s3:::b")
         destination.compressionFormat = .gzip
         let pattern =
             #/2026/07/13/14/s-3-2026-07-13-14-05-06-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\.gz/#
@@ -107,7 +107,6 @@ import Testing
 
     @Test func `random strings have eleven characters of a UUID`() throws {
         let destination = S3Destination(
-            roleARN: "r",
             bucketARN: "arn:aws:s3:::b",
             prefix: "!{firehose:random-string}/"
         )
@@ -117,7 +116,7 @@ import Testing
     }
 
     @Test func `keys sort in the order of buffers, also within a millisecond`() throws {
-        let destination = S3Destination(roleARN: "r", bucketARN: "arn:aws:s3:::b")
+        let destination = S3Destination(bucketARN: "arn:aws:s3:::b")
         var generator = SeededGenerator(seed: 8)
         var moment = Self.moment
         var keys: [String] = []

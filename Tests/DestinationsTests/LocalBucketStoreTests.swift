@@ -15,7 +15,7 @@ import Testing
             version: 1,
             sequence: 1,
             arrival: Timestamp(milliseconds: 0),
-            destination: S3Destination(roleARN: "r", bucketARN: "arn:aws:s3:::bucket"),
+            destination: S3Destination(bucketARN: "arn:aws:s3:::bucket"),
             template: try KeyTemplate("", as: .prefix),
             generator: &generator
         )

@@ -11,7 +11,6 @@ import TestSupport
 /// Takes puts without a disk, and answers as a test says.
 final class FakeBackend: RecordAppender, DeliveryStreamRegistry {
     let identity = ServiceIdentity(region: "us-east-1", account: "000000000000")
-    let minimumBufferIntervalSeconds = 0
     private let state = Mutex(
         (
             batches: [RecordBatch](), streams: [String: DeliveryStream](),
@@ -36,13 +35,40 @@ final class FakeBackend: RecordAppender, DeliveryStreamRegistry {
         DispatchQueue.global().async {
             completion(
                 refusal.map { .failure($0) }
-                    ?? .success(AppendReceipt(logIdentity: 0xabc, firstRecord: 0x10))
+                    ?? .success(
+                        AppendReceipt(
+                            logIdentity: 0xabc,
+                            firstRecord: 0x10,
+                            recordCount: batch.recordCount
+                        )
+                    )
             )
         }
     }
 
     func create(_ stream: DeliveryStream) async throws(FirehoseError) {
         state.withLock { $0.streams[stream.name] = stream }
+    }
+
+    func update(
+        _ name: String,
+        _ change: @escaping @Sendable (inout DeliveryStream) throws(FirehoseError) -> Void
+    ) async throws(FirehoseError) {
+        var stream = try describe(name).stream
+        try change(&stream)
+        let changed = stream
+        state.withLock { $0.streams[name] = changed }
+    }
+
+    func startEncryption(
+        _ name: String,
+        _ encryption: StreamEncryption
+    ) async throws(FirehoseError) {
+        try await update(name) { $0.encryption = encryption }
+    }
+
+    func stopEncryption(_ name: String) async throws(FirehoseError) {
+        try await update(name) { $0.encryption = nil }
     }
 
     func describe(

@@ -1,0 +1,36 @@
+/// Which kind of destination a stream has; the raw value begins the names of its shapes.
+package enum DestinationKind: String, Sendable, Codable, CaseIterable {
+    case s3 = "S3"
+    case extendedS3 = "ExtendedS3"
+    case redshift = "Redshift"
+    case elasticsearch = "Elasticsearch"
+    case openSearch = "Amazonopensearchservice"
+    case splunk = "Splunk"
+    case httpEndpoint = "HttpEndpoint"
+
+    /// The member of CreateDeliveryStream.
+    package var configurationMember: String { rawValue + "DestinationConfiguration" }
+    /// The member of UpdateDestination.
+    package var updateMember: String { rawValue + "DestinationUpdate" }
+    /// The member of a described destination.
+    package var descriptionMember: String { rawValue + "DestinationDescription" }
+    /// S3 in one of its two shapes, which are one kind of destination.
+    package var isS3: Bool { self == .s3 || self == .extendedS3 }
+}
+
+/// A destination as its owner configured it, defaults filled in.
+package struct DestinationConfiguration: Sendable, Codable, Hashable {
+    /// Which kind it is.
+    package var kind: DestinationKind
+    /// The members of the kind's `...DestinationConfiguration` (API model), by AWS's names.
+    package var members: JSONValue
+
+    /// A destination of a kind, with the members of its configuration.
+    package init(kind: DestinationKind, members: JSONValue) {
+        self.kind = kind
+        self.members = members
+    }
+
+    /// What delivery to S3 needs to know; nil for other kinds.
+    package var s3: S3Destination? { kind.isS3 ? S3Destination(members) : nil }
+}

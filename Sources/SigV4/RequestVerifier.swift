@@ -1,0 +1,192 @@
+internal import Crypto
+package import Records
+internal import Synchronization
+
+/// Verifies requests that are signed with AWS Signature Version 4, in headers or in the query.
+///
+/// Source: IAM user guide, "AWS Signature Version 4 for API requests"; the errors are those of the
+/// front ends of AWS's JSON services.
+package final class RequestVerifier: Sendable {
+    /// A request's head, as it came over the wire.
+    package struct Head: Sendable {
+        /// The HTTP method.
+        package var method: String
+        /// The path with the query.
+        package var target: String
+        /// All headers, names in any case.
+        package var headers: [(name: String, value: String)]
+
+        /// A head.
+        package init(method: String, target: String, headers: [(name: String, value: String)]) {
+            self.method = method
+            self.target = target
+            self.headers = headers
+        }
+    }
+
+    /// What a head claims, until the body's hash shows whether it is true.
+    package struct Claim: Sendable {
+        /// The place of the key in the list that the verifier was made with.
+        package let keyIndex: Int
+        /// Whether `verify` needs the body's hash.
+        package let needsBodyHash: Bool
+        let scope: String
+        let dateTime: String
+        let signature: [UInt8]
+        /// Everything of the canonical request before the payload's hash.
+        let canonicalHead: [UInt8]
+        /// The payload's hash as it stands in the canonical request, where the request names it.
+        let namedPayloadHash: String?
+        let isPresigned: Bool
+    }
+
+    private struct Key: Sendable {
+        var key: AccessKey
+        /// Keyed by scope; a derived key holds for a day, a region and a service.
+        var derived: [String: HMAC<SHA256>] = [:]
+    }
+
+    /// Requests may be so much older or newer than the clock says.
+    package static let maximumSkew = Duration.seconds(15 * 60)
+    static let maximumDerivedKeys = 16
+
+    private let service: String
+    private let region: String?
+    private let indices: [String: Int]
+    private let keys: Mutex<[Key]>
+
+    /// Verifies requests for a service.
+    ///
+    /// - Parameters:
+    ///   - service: The service's name in scopes.
+    ///   - region: The region that scopes must have; nil for any.
+    ///   - keys: The keys that are known, with different ids.
+    package init(service: String, region: String?, keys: [AccessKey]) {
+        self.service = service
+        self.region = region
+        indices = Dictionary(
+            keys.enumerated().map { ($1.credentials.accessKeyID, $0) },
+            uniquingKeysWith: { first, _ in first }
+        )
+        self.keys = Mutex(keys.map { Key(key: $0) })
+    }
+
+    /// Checks all of a request that can be checked before its body is there.
+    ///
+    /// - Throws: MissingAuthenticationToken, IncompleteSignature, UnrecognizedClient, ExpiredToken or
+    ///   InvalidSignature.
+    package func claim(of head: Head, now: Timestamp) throws(FirehoseError) -> Claim {
+        let request = SignedRequest(head)
+        let parts = try request.signatureParts()
+        let scope = try CredentialScope(parts.credential, region: region, service: service)
+        guard let index = indices[scope.accessKeyID] else { throw .unrecognizedClient }
+        try checkKey(keys.withLock { $0[index].key }, parts.securityToken, now)
+        try parts.checkTime(scope: scope, now: now)
+        let named = try request.namedPayloadHash(parts)
+        return Claim(
+            keyIndex: index,
+            needsBodyHash: named != SignedRequest.unsignedPayload,
+            scope: scope.text,
+            dateTime: parts.dateTime,
+            signature: parts.signature,
+            canonicalHead: try request.canonicalHead(parts),
+            namedPayloadHash: named,
+            isPresigned: parts.isPresigned
+        )
+    }
+
+    /// Checks the signature.
+    ///
+    /// - Parameters:
+    ///   - claim: What the head said.
+    ///   - bodyHash: The SHA-256 of the body as it came over the wire, 32 bytes; not looked at where
+    ///     the claim does not need it.
+    /// - Throws: InvalidSignature.
+    package func verify(_ claim: Claim, bodyHash: [UInt8]) throws(FirehoseError) {
+        let key = keys.withLock { $0[claim.keyIndex].derived[claim.scope] }
+        let signing = key ?? derive(claim)
+        let hex = RequestSigner.hex(bodyHash)
+        if let named = claim.namedPayloadHash, named != SignedRequest.unsignedPayload, named != hex
+        {
+            throw .signatureMismatch
+        }
+        var isRight = matches(claim, payloadHash: claim.namedPayloadHash ?? hex, signing)
+        if !isRight, claim.isPresigned, claim.namedPayloadHash == nil {
+            // Whoever makes a URL often does not know the body yet, and says so nowhere.
+            isRight = matches(claim, payloadHash: SignedRequest.unsignedPayload, signing)
+        }
+        guard isRight else { throw .signatureMismatch }
+        guard key == nil else { return }
+        // Only what proved right is kept: scopes are the sender's to choose.
+        keys.withLock { keys in
+            if keys[claim.keyIndex].derived.count >= Self.maximumDerivedKeys {
+                keys[claim.keyIndex].derived.removeAll()
+            }
+            keys[claim.keyIndex].derived[claim.scope] = signing
+        }
+    }
+
+    private func matches(
+        _ claim: Claim,
+        payloadHash: String,
+        _ signing: HMAC<SHA256>
+    ) -> Bool {
+        var hash = SHA256()
+        claim.canonicalHead.withUnsafeBytes { hash.update(bufferPointer: $0) }
+        var last = payloadHash
+        last.withUTF8 { hash.update(bufferPointer: UnsafeRawBufferPointer($0)) }
+        var text: [UInt8] = []
+        text.reserveCapacity(192)
+        text += "AWS4-HMAC-SHA256\n".utf8
+        text += claim.dateTime.utf8
+        text.append(0x0a)
+        text += claim.scope.utf8
+        text.append(0x0a)
+        text += RequestSigner.hex(hash.finalize()).utf8
+        var code = signing
+        code.update(data: text)
+        // In constant time: every byte is looked at.
+        return zip(code.finalize(), claim.signature).reduce(0) { $0 | ($1.0 ^ $1.1) } == 0
+    }
+
+    private func derive(_ claim: Claim) -> HMAC<SHA256> {
+        let secret = keys.withLock { $0[claim.keyIndex].key.credentials.secretAccessKey }
+        var key = SymmetricKey(data: Array("AWS4\(secret)".utf8))
+        for part in claim.scope.split(separator: "/") {
+            key = SymmetricKey(
+                data: HMAC<SHA256>.authenticationCode(for: Array(part.utf8), using: key)
+            )
+        }
+        return HMAC<SHA256>(key: key)
+    }
+
+    private func checkKey(
+        _ key: AccessKey,
+        _ token: String?,
+        _ now: Timestamp
+    ) throws(FirehoseError) {
+        let given = Array((token ?? "").utf8)
+        let needed = Array((key.credentials.sessionToken ?? "").utf8)
+        let difference = zip(given, needed).reduce(0) { $0 | ($1.0 ^ $1.1) }
+        guard given.count == needed.count, difference == 0 else { throw .unrecognizedClient }
+        if let expires = key.expires, now >= expires {
+            throw FirehoseError(
+                .expiredToken,
+                "The security token included in the request is expired"
+            )
+        }
+    }
+}
+
+extension FirehoseError {
+    static let unrecognizedClient = FirehoseError(
+        .unrecognizedClient,
+        "The security token included in the request is invalid."
+    )
+    static let signatureMismatch = FirehoseError(
+        .invalidSignature,
+        "The request signature we calculated does not match the signature you provided. Check your "
+            + "AWS Secret Access Key and signing method. Consult the service documentation for "
+            + "details."
+    )
+}
