@@ -67,14 +67,18 @@ let package = Package(
         library("Compression", ["CZlib"]),
         library("SigV4", ["Records", crypto]),
         library("Egress", ["CCurl", "Platform"]),
-        library("DurableLog", ["Records", "Platform", logging]),
+        library("Sealing", ["Platform", crypto]),
+        library("DurableLog", ["Records", "Platform", "Sealing", logging]),
         library(
             "Destinations",
             ["Records", "SigV4", "Egress", "Compression", "Platform"]
         ),
         library(
             "Delivery",
-            ["Records", "DurableLog", "Destinations", "Compression", "Platform", crypto, logging]
+            [
+                "Records", "DurableLog", "Destinations", "Compression", "Platform", "Sealing",
+                crypto, logging,
+            ]
         ),
         library(
             "Ingest",
@@ -83,11 +87,12 @@ let package = Package(
                 nioHTTP1, nioSSL, crypto, logging, lifecycle,
             ]
         ),
+        library("Client", ["Records", "SigV4", "Egress", crypto]),
         .executableTarget(
             name: "hydrant",
             dependencies: [
-                "Records", "Platform", "SigV4", "Egress", "DurableLog", "Destinations", "Delivery",
-                "Ingest", logging, lifecycle,
+                "Records", "Platform", "SigV4", "Egress", "Sealing", "DurableLog", "Destinations",
+                "Delivery", "Ingest", "Client", logging, lifecycle,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             exclude: ["Hydrant.docc"],
@@ -103,12 +108,14 @@ let package = Package(
         tests("Compression", ["CZlib"]),
         tests("SigV4", ["Records"]),
         tests("Egress", ["Platform", nioCore, nioPosix]),
-        tests("DurableLog", ["Records", "Platform", logging]),
+        tests("Sealing", ["Platform"]),
+        tests("DurableLog", ["Records", "Platform", "Sealing", logging]),
         tests("Destinations", ["Records", "Platform", "SigV4", "Egress"]),
         tests(
             "Delivery",
             ["Records", "DurableLog", "Destinations", "Platform", "Compression", logging]
         ),
+        tests("Client", ["Records"]),
         tests("Ingest", ["Records", "Egress", nioCore, nioPosix, logging]),
     ]
 )

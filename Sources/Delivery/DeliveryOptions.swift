@@ -1,5 +1,6 @@
 package import Destinations
 package import Records
+package import Sealing
 
 /// How delivery works, for all streams of a server.
 package struct DeliveryOptions: Sendable {
@@ -13,6 +14,8 @@ package struct DeliveryOptions: Sendable {
     package var retryDelays: RetryDelays
     /// Sealed buffers of one stream on their way at one time.
     package var maximumBuffersInFlight: Int
+    /// The keys that copies of sealed records are sealed with.
+    package var masterKeys: MasterKeys?
     /// The clock.
     package var time: any TimeSource
 
@@ -23,6 +26,7 @@ package struct DeliveryOptions: Sendable {
         compressionLevel: Int = 1,
         retryDelays: RetryDelays = RetryDelays(),
         maximumBuffersInFlight: Int = Limits.maximumBuffersInFlight,
+        masterKeys: MasterKeys? = nil,
         time: any TimeSource = SystemTime()
     ) {
         self.store = store
@@ -30,6 +34,7 @@ package struct DeliveryOptions: Sendable {
         self.compressionLevel = compressionLevel
         self.retryDelays = retryDelays
         self.maximumBuffersInFlight = maximumBuffersInFlight
+        self.masterKeys = masterKeys
         self.time = time
     }
 }

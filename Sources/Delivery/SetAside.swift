@@ -1,17 +1,22 @@
 internal import Destinations
 internal import Platform
 internal import Records
+internal import Sealing
 internal import Synchronization
 
 /// The place on disk for what could not be delivered: nothing is dropped.
 final class SetAside: Sendable {
+    /// `hydrant unseal` opens files that end so.
+    private static let sealedSuffix = ".sealed"
+
     private let folder: String
     private let totalRecords = Mutex(0)
 
     /// Keeps one stream's things in `folder`, which is created when it is needed.
     init(folder: String) { self.folder = folder }
 
-    /// Stores an object under its bucket and key, as it would have been delivered.
+    /// Stores an object under its bucket and key, as it would have been delivered; a sealed one stays
+    /// sealed, and is named so.
     ///
     /// Blocks.
     ///
@@ -23,7 +28,14 @@ final class SetAside: Sendable {
     ) throws(SystemError) -> (
         path: String, totalRecords: Int
     ) {
-        let path = folder + "/" + LocalBucketStore.path(bucket: plan.bucket, key: plan.key)
+        var object = object
+        var key = plan.key
+        if let sealed = object.content as? SealedFile {
+            key += Self.sealedSuffix
+            object.content = sealed.file
+            object.byteCount = try sealed.file.size()
+        }
+        let path = folder + "/" + LocalBucketStore.path(bucket: plan.bucket, key: key)
         try Folder.create(folder)
         try LocalBucketStore.store(object, temporary: folder + "/.\(plan.uuid)", path: path)
         let total = totalRecords.withLock { total in

@@ -3,6 +3,7 @@ internal import Crypto
 internal import Destinations
 internal import Platform
 internal import Records
+internal import Sealing
 
 /// Turns a range of the log into an object's content, in a file without a name.
 struct Spooler: Sendable {
@@ -12,6 +13,8 @@ struct Spooler: Sendable {
     let folder: String
     /// For GZIP and ZIP: 1 (fast) to 9 (small).
     let compressionLevel: Int
+    /// For the spool files of logs that are sealed.
+    let masterKeys: MasterKeys?
 
     /// What a range came to.
     struct Spool: Sendable {
@@ -36,7 +39,10 @@ struct Spooler: Sendable {
         let file = try File(path, .replace)
         try Folder.remove(path)  // the open file lives on, and a crash leaves nothing behind
         let compressor = compressor(for: entry.plan)
-        var output = ObjectWriter(file: file)
+        var output = ObjectWriter(
+            file: file,
+            masterKeys: log.isSealingInUse ? masterKeys : nil
+        )
         var gathered = Gatherer()
         var records = 0
         var dataBytes: UInt64 = 0
@@ -116,21 +122,37 @@ private struct Gatherer: ~Copyable {
     }
 }
 
-/// Writes an object's content and hashes it on the way.
-private struct ObjectWriter {
-    let file: File
+/// Writes an object's content, sealed where there are keys to do it, and hashes it on the way.
+private struct ObjectWriter: ~Copyable {
+    private let file: File
+    private var sealed: SealedFile.Writer?
     private var byteCount: UInt64 = 0
     private var hash = SHA256()
 
-    init(file: File) { self.file = file }
+    init(file: File, masterKeys: MasterKeys?) {
+        self.file = file
+        if let masterKeys {
+            sealed = SealedFile.Writer(file, masterKeys)
+        } else {
+            sealed = nil
+        }
+    }
 
     mutating func write(_ bytes: UnsafeRawBufferPointer) throws {
-        try file.write(bytes, at: byteCount)
+        if sealed == nil {
+            try file.write(bytes, at: byteCount)
+        } else {
+            try sealed?.write(bytes)
+        }
         hash.update(bufferPointer: bytes)
         byteCount += UInt64(bytes.count)
     }
 
-    mutating func finish() throws -> SpooledObject {
-        SpooledObject(file: file, byteCount: byteCount, sha256: Array(hash.finalize()))
+    consuming func finish() throws -> SpooledObject {
+        let sha256 = Array(hash.finalize())
+        let byteCount = byteCount
+        var content: any ByteSource = file
+        if let sealed { content = try sealed.finish() }
+        return SpooledObject(content: content, byteCount: byteCount, sha256: sha256)
     }
 }

@@ -3,6 +3,7 @@ internal import Foundation
 package import Logging
 internal import Platform
 package import Records
+internal import Sealing
 internal import Synchronization
 
 /// All delivery streams of a server: their configuration on disk, their logs, their pipelines.
@@ -52,7 +53,11 @@ package final class StreamRegistry: DeliveryStreamRegistry, RecordAppender, Send
         self.logger = logger
         shared = StreamPipeline.Shared(
             options: options,
-            spooler: Spooler(folder: folder.spool, compressionLevel: options.compressionLevel),
+            spooler: Spooler(
+                folder: folder.spool,
+                compressionLevel: options.compressionLevel,
+                masterKeys: options.masterKeys
+            ),
             setAsideFolder: folder.setAside,
             spoolPlaces: Places(Limits.maximumSpoolFiles),
             spoolThreads: WorkerThreads(count: 2),
@@ -93,7 +98,8 @@ package final class StreamRegistry: DeliveryStreamRegistry, RecordAppender, Send
         let log = try logs.open(
             path + "/log",
             readers: [StreamPipeline.reader],
-            floors: entries.map(\.end)
+            floors: entries.map(\.end),
+            isSealed: stream.encryption != nil
         )
         let pipeline = try StreamPipeline(
             stream,
@@ -165,6 +171,7 @@ package final class StreamRegistry: DeliveryStreamRegistry, RecordAppender, Send
             acceptsUndeliverable: policy.acceptsUndeliverable,
             now: shared.options.time.now()
         )
+        if stream.encryption != nil { try checkMasterKey() }
         let name = stream.name
         try reserve(name)
         do {
@@ -270,10 +277,24 @@ package final class StreamRegistry: DeliveryStreamRegistry, RecordAppender, Send
         _ name: String,
         _ encryption: StreamEncryption
     ) async throws(FirehoseError) {
-        throw FirehoseError(.invalidKMSResource, "not yet")
+        try checkMasterKey()
+        try await update(name) { [self] stream throws(FirehoseError) in
+            // Before the configuration says so, so that it never says more than there is.
+            try active(name).log.setSealing(true)
+            stream.encryption = encryption
+        }
     }
 
-    package func stopEncryption(_ name: String) async throws(FirehoseError) {}
+    package func stopEncryption(_ name: String) async throws(FirehoseError) {
+        try await update(name) { stream in stream.encryption = nil }
+        // It fails for a stream alone that was deleted meanwhile.
+        try? await changes.run { [self] _ in try active(name).log.setSealing(false) }
+    }
+
+    private func checkMasterKey() throws(FirehoseError) {
+        guard !logs.hasMasterKey else { return }
+        throw FirehoseError(.noMasterKey)
+    }
 
     package func describe(
         _ name: String

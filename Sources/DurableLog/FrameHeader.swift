@@ -7,10 +7,15 @@ internal import Records
 struct FrameHeader: Equatable {
     static let byteCount = 64
     static let magic: UInt32 = 0x3146_5948  // "HYF1"
+    /// Of a frame whose payload is sealed; see `SealingKeys`.
+    static let sealedMagic: UInt32 = 0x3153_5948  // "HYS1"
     /// The largest payload that a frame can have: a full batch with its length prefixes.
     static let maximumPayloadBytes =
         Limits.maximumBatchBytes + Limits.maximumBatchRecords * RecordBatch.lengthPrefixBytes
+        + SealingKeys.overheadBytes
 
+    /// Whether the payload is sealed.
+    var isSealed: Bool
     /// Which log the frame is of: the lower half of the log's number.
     ///
     /// Segments are used again, by other logs too, whose frames may stand at the very same offsets.
@@ -35,7 +40,7 @@ struct FrameHeader: Equatable {
     var frameBytes: UInt64 { UInt64(Self.byteCount + RecordBatch.padded(Int(payloadBytes))) }
     /// Bytes of record data in the frame.
     var dataBytes: UInt64 {
-        UInt64(payloadBytes) - UInt64(recordCount) * UInt64(RecordBatch.lengthPrefixBytes)
+        UInt64(payloadBytes) - Self.extraBytes(recordCount, isSealed: isSealed)
     }
     /// The mark at the frame's start.
     var start: LogMark {
@@ -56,7 +61,7 @@ struct FrameHeader: Equatable {
 
     /// Writes the header's 64 bytes to the start of `buffer`.
     func encode(into buffer: UnsafeMutableRawBufferPointer) {
-        buffer.store(Self.magic, at: 0)
+        buffer.store(isSealed ? Self.sealedMagic : Self.magic, at: 0)
         buffer.store(offset, at: 8)
         buffer.store(payloadBytes, at: 16)
         buffer.store(recordCount, at: 20)
@@ -73,11 +78,12 @@ struct FrameHeader: Equatable {
     /// Reads a header that stands at `offset` of the log; nil unless magic, checksum, log, offset and
     /// lengths are right.
     init?(_ buffer: UnsafeRawBufferPointer, expectedOffset: UInt64, logTag: UInt32) {
-        guard buffer.count >= Self.byteCount, buffer.load32(0) == Self.magic,
+        guard buffer.count >= Self.byteCount, Self.isMagic(buffer.load32(0)),
             buffer.load64(8) == expectedOffset, buffer.load32(28) == logTag
         else { return nil }
         let checked = UnsafeRawBufferPointer(rebasing: buffer[8..<Self.byteCount])
         guard CRC32C.checksum(checked) == buffer.load32(4) else { return nil }
+        isSealed = buffer.load32(0) == Self.sealedMagic
         self.logTag = logTag
         offset = expectedOffset
         payloadBytes = buffer.load32(16)
@@ -88,8 +94,26 @@ struct FrameHeader: Equatable {
         firstByte = buffer.load64(48)
         committed = buffer.load64(56)
         guard payloadBytes <= Self.maximumPayloadBytes, recordCount > 0,
-            UInt64(recordCount) * UInt64(RecordBatch.lengthPrefixBytes) <= UInt64(payloadBytes)
+            Self.extraBytes(recordCount, isSealed: isSealed) <= UInt64(payloadBytes)
         else { return nil }
+    }
+
+    /// Whether a frame's header may begin with a number.
+    static func isMagic(_ number: UInt32) -> Bool { number == magic || number == sealedMagic }
+
+    /// Bytes of a payload that are not record data.
+    private static func extraBytes(_ recordCount: UInt32, isSealed: Bool) -> UInt64 {
+        UInt64(recordCount) * UInt64(RecordBatch.lengthPrefixBytes)
+            + (isSealed ? UInt64(SealingKeys.overheadBytes) : 0)
+    }
+
+    /// What sealing ties a payload to: all of the header but its checksums.
+    var authenticated: [UInt8] {
+        var header = self
+        header.payloadChecksum = 0
+        var bytes = [UInt8](repeating: 0, count: Self.byteCount)
+        bytes.withUnsafeMutableBytes { header.encode(into: $0) }
+        return Array(bytes[8...])
     }
 
     init(
@@ -99,8 +123,10 @@ struct FrameHeader: Equatable {
         recordCount: UInt32,
         payloadChecksum: UInt32,
         arrival: Timestamp,
-        committed: UInt64
+        committed: UInt64,
+        isSealed: Bool = false
     ) {
+        self.isSealed = isSealed
         self.logTag = logTag
         offset = mark.position.offset
         self.payloadBytes = payloadBytes

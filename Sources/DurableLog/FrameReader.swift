@@ -12,6 +12,9 @@ struct FrameReader: ~Copyable {
     private var windowBase: UInt64 = 0
     private var windowCount = 0
     private var windowSegment: UInt64?
+    private let keys: SealingKeys?
+    /// Where sealed payloads are opened.
+    private var plain: UnsafeMutableRawBufferPointer?
 
     /// What stands at an offset.
     enum Finding {
@@ -21,7 +24,16 @@ struct FrameReader: ~Copyable {
     }
 
     /// Reads a log's `segments`, in order of their bases, up to `limit`.
-    init(_ segments: [Segment], of logTag: UInt32, limit: UInt64, windowBytes: Int) {
+    ///
+    /// Sealed payloads are opened with `keys`; without, their records cannot be had.
+    init(
+        _ segments: [Segment],
+        of logTag: UInt32,
+        keys: SealingKeys? = nil,
+        limit: UInt64,
+        windowBytes: Int
+    ) {
+        self.keys = keys
         self.segments = segments
         self.logTag = logTag
         self.limit = limit
@@ -29,7 +41,10 @@ struct FrameReader: ~Copyable {
         buffer = .allocate(byteCount: windowBytes, alignment: 16)
     }
 
-    deinit { buffer.deallocate() }
+    deinit {
+        buffer.deallocate()
+        plain?.deallocate()
+    }
 
     /// What stands at `offset`, which is below the limit.
     mutating func frame(at offset: UInt64) throws(SystemError) -> Finding {
@@ -72,6 +87,32 @@ struct FrameReader: ~Copyable {
         return payload
     }
 
+    /// The records of a frame in the layout of `RecordBatch`, or nil where its payload is not what
+    /// was written.
+    ///
+    /// Valid until the next call.
+    mutating func records(of frame: FrameHeader) throws(LogError) -> UnsafeRawBufferPointer? {
+        let payload: UnsafeRawBufferPointer?
+        do {
+            payload = try self.payload(of: frame)
+        } catch {
+            throw .system(error)
+        }
+        guard frame.isSealed, let payload, let keys else { return payload }
+        let count = payload.count - SealingKeys.overheadBytes
+        let space = plainSpace(count)
+        return try keys.open(payload, of: frame, into: space) ? UnsafeRawBufferPointer(space) : nil
+    }
+
+    private mutating func plainSpace(_ count: Int) -> UnsafeMutableRawBufferPointer {
+        if (plain?.count ?? -1) < count {
+            plain?.deallocate()
+            plain = .allocate(byteCount: max(count, 64 * 1024), alignment: 16)
+        }
+        guard let plain else { preconditionFailure("allocated above") }
+        return UnsafeMutableRawBufferPointer(rebasing: plain[..<count])
+    }
+
     /// The first valid frame behind `offset` in a segment, wherever it begins.
     mutating func nextFrame(
         after offset: UInt64,
@@ -89,7 +130,7 @@ struct FrameReader: ~Copyable {
                 through: view.count - FrameHeader.byteCount,
                 by: RecordBatch.alignmentBytes
             )
-            where view.load32(step) == FrameHeader.magic {
+            where FrameHeader.isMagic(view.load32(step)) {
                 let header = FrameHeader(
                     UnsafeRawBufferPointer(rebasing: view[step...]),
                     expectedOffset: place + UInt64(step),

@@ -1,5 +1,6 @@
 package import Platform
 package import Records
+package import Sealing
 
 /// What "durable" means for the answer to a put.
 package enum Durability: String, Sendable, CaseIterable {
@@ -25,6 +26,10 @@ package struct LogOptions: Sendable {
     package var maximumQueuedBytes: Int
     /// Bytes that are written before one sync.
     package var maximumGroupBytes: Int
+    /// The keys that logs' data keys are wrapped by; nil where nothing is sealed.
+    package var masterKeys: MasterKeys?
+    /// Whether all logs are sealed, whatever their streams say.
+    package var sealsAll: Bool
     /// The clock that stamps arrivals.
     package var time: any TimeSource
     /// Lets tests fail system calls.
@@ -39,6 +44,8 @@ package struct LogOptions: Sendable {
         minimumFreeDiskBytes: UInt64 = Limits.minimumFreeDiskBytes,
         maximumQueuedBytes: Int = Limits.maximumQueuedAppendBytes,
         maximumGroupBytes: Int = Limits.maximumGroupBytes,
+        masterKeys: MasterKeys? = nil,
+        sealsAll: Bool = false,
         time: any TimeSource = SystemTime(),
         fault: File.Fault? = nil
     ) {
@@ -49,6 +56,8 @@ package struct LogOptions: Sendable {
         self.minimumFreeDiskBytes = minimumFreeDiskBytes
         self.maximumQueuedBytes = maximumQueuedBytes
         self.maximumGroupBytes = maximumGroupBytes
+        self.masterKeys = masterKeys
+        self.sealsAll = sealsAll
         self.time = time
         self.fault = fault
     }
@@ -60,6 +69,8 @@ package enum LogError: Error, CustomStringConvertible {
     case otherVersion(path: String, version: UInt32)
     /// A checkpoint of which no slot can be read: where its reader stood is not known.
     case damagedCheckpoint(path: String)
+    /// A sealed frame whose key cannot be had.
+    case sealed(path: String, KeyFailure)
     /// The storage failed.
     case system(SystemError)
 
@@ -71,6 +82,8 @@ package enum LogError: Error, CustomStringConvertible {
         case .damagedCheckpoint(let path):
             "\(path) is damaged in both slots: what was delivered is not known. Remove it to "
                 + "deliver the log from its beginning again"
+        case .sealed(let path, let failure):
+            "sealed records cannot be opened with the keys in \(path): \(failure)"
         case .system(let error): error.description
         }
     }

@@ -36,13 +36,15 @@ package final class LogStore: Sendable {
     ///   - readers: Every reader that the log holds records for.
     ///   - floors: Marks that the log is known to have reached, beside its checkpoints; it goes on
     ///     behind them even if it lost its end.
+    ///   - isSealed: Whether what is appended is sealed.
     /// - Returns: The log, ready to append and to read.
     /// - Throws: `LogError` where the files cannot be read, are of another version, or a checkpoint
     ///   is damaged.
     package func open(
         _ folder: String,
         readers: [String],
-        floors: [LogMark] = []
+        floors: [LogMark] = [],
+        isSealed: Bool = false
     )
         throws(LogError) -> StreamLog
     {
@@ -50,12 +52,16 @@ package final class LogStore: Sendable {
             folder: folder,
             readers: readers,
             floors: floors,
+            isSealed: isSealed || options.sealsAll,
             options: options,
             pool: pool,
             threads: threads,
             logger: logger
         )
     }
+
+    /// Whether logs can be sealed.
+    package var hasMasterKey: Bool { options.masterKeys != nil }
 
     /// Closes a log: refuses new batches and makes durable what was accepted.
     package func close(_ log: StreamLog) async { await log.close() }

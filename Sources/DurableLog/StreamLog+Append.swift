@@ -12,11 +12,8 @@ extension StreamLog {
         guard backlogBytes < options.maximumLogBytes else {
             return completion(.failure(.slowDown))
         }
-        let pending = PendingAppend(
-            batch: batch,
-            checksum: CRC32C.checksum(batch.payload),
-            completion: completion
-        )
+        if let problem = sealing.problem { return completion(.failure(problem)) }
+        let pending = PendingAppend(batch: batch, completion: completion)
         let action = queue.withLock { $0.append(pending, bytes: batch.payloadBytes) }
         switch action {
         case .startWriting: threads.submit { self.writeGroup() }
@@ -102,7 +99,9 @@ extension StreamLog {
     )
         throws(SystemError) -> [AppendReceipt]
     {
-        let segment = try segmentWithRoom(for: batches[batches.startIndex].frameBytes, &writer)
+        let isSealed = sealing.isOn
+        let first = batches[batches.startIndex].frameBytes(isSealed: isSealed)
+        let segment = try segmentWithRoom(for: first, &writer)
         let room = segment.capacity - segment.place(of: writer.end.position.offset)
         let headers = UnsafeMutableRawBufferPointer.allocate(
             byteCount: batches.count * FrameHeader.byteCount,
@@ -113,26 +112,43 @@ extension StreamLog {
         parts.reserveCapacity(batches.count * 2)
         var receipts: [AppendReceipt] = []
         receipts.reserveCapacity(batches.count)
+        // Held until they are written.
+        var sealedPayloads: [PaddedBytes] = []
         var mark = writer.end
         var used: UInt64 = 0
         for pending in batches {
-            guard used + pending.frameBytes <= room else { break }
-            used += pending.frameBytes
-            let header = FrameHeader(
+            let frameBytes = pending.frameBytes(isSealed: isSealed)
+            guard used + frameBytes <= room else { break }
+            used += frameBytes
+            var header = FrameHeader(
                 of: tag,
                 at: mark,
-                payloadBytes: UInt32(pending.batch.payloadBytes),
+                payloadBytes: UInt32(
+                    pending.batch.payloadBytes + (isSealed ? SealingKeys.overheadBytes : 0)
+                ),
                 recordCount: UInt32(pending.batch.recordCount),
-                payloadChecksum: pending.checksum,
+                payloadChecksum: 0,
                 arrival: writer.arrival,
-                committed: writer.end.position.offset
+                committed: writer.end.position.offset,
+                isSealed: isSealed
             )
+            var payload = pending.batch.paddedPayload
+            if isSealed {
+                let sealed = try sealing.seal(
+                    pending.batch.payload,
+                    of: &header,
+                    passed: slowestOffset.load(ordering: .relaxed)
+                )
+                sealedPayloads.append(sealed)
+                payload = sealed.padded
+            } else {
+                header.payloadChecksum = CRC32C.checksum(pending.batch.payload)
+            }
             let place = receipts.count * FrameHeader.byteCount
             let space = UnsafeMutableRawBufferPointer(
                 rebasing: headers[place..<place + FrameHeader.byteCount]
             )
             header.encode(into: space)
-            let payload = pending.batch.paddedPayload
             parts.append(iovec(iov_base: space.baseAddress, iov_len: space.count))
             parts.append(
                 iovec(
@@ -144,15 +160,18 @@ extension StreamLog {
                 AppendReceipt(
                     logIdentity: identity,
                     firstRecord: mark.records,
-                    recordCount: pending.batch.recordCount
+                    recordCount: pending.batch.recordCount,
+                    isEncrypted: isSealed
                 )
             )
             mark = header.end
         }
-        try segment.file.write(
-            gathering: &parts,
-            at: segment.place(of: writer.end.position.offset)
-        )
+        try withExtendedLifetime(sealedPayloads) { () throws(SystemError) in
+            try segment.file.write(
+                gathering: &parts,
+                at: segment.place(of: writer.end.position.offset)
+            )
+        }
         if options.durability == .fsync { try segment.file.sync() }
         writer.end = mark
         publish(mark)

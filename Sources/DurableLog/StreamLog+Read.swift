@@ -12,6 +12,7 @@ extension StreamLog {
         FrameReader(
             segments.withLock { $0 },
             of: tag,
+            keys: sealing,
             limit: limit,
             windowBytes: windowBytes
         )
@@ -43,7 +44,7 @@ extension StreamLog {
                 offset = end.position.offset
             case .frame(let frame):
                 let start = frame.offset == mark.position.offset ? mark : frame.start
-                guard let payload = try reader.payload(of: frame) else {
+                guard let payload = try reader.records(of: frame) else {
                     return end == mark ? frame.end : end
                 }
                 return Self.cut(
@@ -118,7 +119,7 @@ extension StreamLog {
         _ reader: inout FrameReader,
         _ body: (LogChunk) throws -> Void
     ) throws {
-        guard let payload = try reader.payload(of: frame) else {
+        guard let payload = try reader.records(of: frame) else {
             let damage = try reader.damage(
                 from: frame.offset,
                 to: frame.end.position.offset,

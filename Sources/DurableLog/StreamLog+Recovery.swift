@@ -183,7 +183,7 @@ extension LogRecovery {
             at: segment.place(of: start)
         )
         return header.withUnsafeBytes { bytes in
-            guard bytes.count == FrameHeader.byteCount, bytes.load32(0) == FrameHeader.magic,
+            guard bytes.count == FrameHeader.byteCount, FrameHeader.isMagic(bytes.load32(0)),
                 bytes.load64(8) == start, bytes.load32(28) == tag
             else { return 0 }
             return min(

@@ -22,6 +22,7 @@ package final class StreamLog: RecordLog, Sendable {
     let segments: Mutex<[Segment]>
     let durable: Mutex<DurableTail>
     let readers: Mutex<[String: Reader]>
+    let sealing: SealingKeys
     /// The offset that every reader has passed, beside `readers` because that lock is held over
     /// syncs.
     let slowestOffset: Atomic<UInt64>
@@ -31,11 +32,12 @@ package final class StreamLog: RecordLog, Sendable {
     /// A batch that waits to be written.
     struct PendingAppend {
         var batch: RecordBatch
-        var checksum: UInt32
         var completion: Completion
+
         /// Bytes that its frame takes.
-        var frameBytes: UInt64 {
-            UInt64(FrameHeader.byteCount + RecordBatch.padded(batch.payloadBytes))
+        func frameBytes(isSealed: Bool) -> UInt64 {
+            let more = isSealed ? SealingKeys.overheadBytes : 0
+            return UInt64(FrameHeader.byteCount + RecordBatch.padded(batch.payloadBytes + more))
         }
     }
 
@@ -81,6 +83,7 @@ package final class StreamLog: RecordLog, Sendable {
         folder: String,
         readers names: [String],
         floors: [LogMark],
+        isSealed: Bool,
         options: LogOptions,
         pool: SegmentPool,
         threads: WorkerThreads,
@@ -121,6 +124,13 @@ package final class StreamLog: RecordLog, Sendable {
         readers = Mutex(
             try Self.readers(from: files, start: found.start, identity: found.logIdentity)
         )
+        sealing = try SealingKeys(
+            folder: folder,
+            logIdentity: found.logIdentity,
+            masterKeys: options.masterKeys,
+            isOn: isSealed,
+            fault: options.fault
+        )
         slowestOffset = Atomic(0)
         closed = Mutex(.open)
         report(found)
@@ -129,6 +139,20 @@ package final class StreamLog: RecordLog, Sendable {
 
     /// The part of the identity that every frame carries.
     var tag: UInt32 { UInt32(truncatingIfNeeded: identity) }
+
+    package var isSealingInUse: Bool { sealing.isInUse }
+
+    /// Seals what is appended from now on under a new data key, or keeps it as it is.
+    ///
+    /// Blocks while a group is written.
+    ///
+    /// - Throws: InvalidKMSResource where there is no key to do it with.
+    package func setSealing(_ isOn: Bool) throws(FirehoseError) {
+        // Under the writer's lock, so that no group is half and half.
+        try writer.withLock { _ throws(FirehoseError) in
+            try sealing.set(on: isOn || options.sealsAll)
+        }
+    }
 
     package var tail: LogMark { durable.withLock { $0.mark } }
 

@@ -6,8 +6,8 @@ package struct HTTPRequest: Sendable {
     package enum Body: Sendable {
         case none
         case bytes([UInt8])
-        /// The first `count` bytes of a file, read while they are sent.
-        case file(File, count: UInt64)
+        /// The first `count` bytes of a file or the like, read while they are sent.
+        case source(any ByteSource, count: UInt64)
     }
 
     /// The method, upper case.
@@ -22,6 +22,9 @@ package struct HTTPRequest: Sendable {
     package var timeout: Duration
     /// How long not a byte may move.
     package var stallTimeout: Duration
+    /// A PEM file with the authorities that the server's certificate may be of; nil for the
+    /// system's.
+    package var certificateAuthorities: String?
     /// How much of the answer's body is kept; a longer one is an error.
     package var maximumResponseBytes: Int
 

@@ -31,6 +31,9 @@ final class Transfer: @unchecked Sendable {
         let context = Unmanaged.passUnretained(self).toOpaque()
         hydrant_set_string(easy, CURLOPT_URL, request.url)
         hydrant_set_long(easy, CURLOPT_NOSIGNAL, 1)
+        if let path = request.certificateAuthorities {
+            hydrant_set_string(easy, CURLOPT_CAINFO, path)
+        }
         hydrant_set_long(easy, CURLOPT_PATH_AS_IS, 1)
         hydrant_set_string(easy, CURLOPT_PROTOCOLS_STR, "http,https")
         hydrant_set_long(easy, CURLOPT_HTTP_VERSION, Int(CURL_HTTP_VERSION_1_1))
@@ -69,7 +72,7 @@ final class Transfer: @unchecked Sendable {
             if request.method == "HEAD" { hydrant_set_long(easy, CURLOPT_NOBODY, 1) }
             return
         case .bytes(let bytes): count = UInt64(bytes.count)
-        case .file(_, let bytes): count = bytes
+        case .source(_, let bytes): count = bytes
         }
         hydrant_set_long(easy, CURLOPT_UPLOAD, 1)
         // curl would ask with every upload, and wait a second where nobody answers.
@@ -94,17 +97,17 @@ final class Transfer: @unchecked Sendable {
             }
             sent += UInt64(count)
             return count
-        case .file(let file, let total):
+        case .source(let source, let total):
             let most = Int(min(UInt64(space.count), total - sent))
             do throws(SystemError) {
-                let count = try file.read(
+                let count = try source.read(
                     into: UnsafeMutableRawBufferPointer(rebasing: space[..<most]),
                     at: sent
                 )
                 guard count > 0 || most == 0 else {
                     failure = EgressError(
                         kind: .bodyUnreadable,
-                        message: "\(file.path) has fewer bytes"
+                        message: "the content has fewer bytes than were announced"
                     )
                     return nil
                 }

@@ -33,7 +33,7 @@ package final class ScriptedStore: ObjectStore {
     }
 
     package func put(_ object: SpooledObject, as plan: ObjectPlan) async throws -> DeliveryOutcome {
-        let content = try object.file.read(Int(object.byteCount), at: 0)
+        let content = try Self.content(of: object)
         let (outcome, watchers) = state.withLock { state in
             let outcome = script(state.puts.count, plan)
             state.puts.append(Put(plan: plan, content: content))
@@ -45,6 +45,18 @@ package final class ScriptedStore: ObjectStore {
         }
         for watcher in watchers { watcher.resume() }
         return outcome
+    }
+
+    private static func content(of object: SpooledObject) throws(SystemError) -> [UInt8] {
+        var bytes: [UInt8] = []
+        let space = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 20, alignment: 16)
+        defer { space.deallocate() }
+        while UInt64(bytes.count) < object.byteCount {
+            let count = try object.content.read(into: space, at: UInt64(bytes.count))
+            guard count > 0 else { break }
+            bytes += space[..<count]
+        }
+        return bytes
     }
 
     /// All PUTs so far, whatever became of them.

@@ -34,11 +34,20 @@ struct Assembly {
                 """
             )
         }
+        let masterKeys = try settings.encryption.load()
+        guard masterKeys != nil || !settings.encryptAtRest else {
+            throw SettingsError(
+                description: "--encrypt-at-rest needs a master key: give one with --master-key "
+                    + "FILE or HYDRANT_MASTER_KEY"
+            )
+        }
         let logs = try LogStore(
             spareFolder: folder.spareSegments,
             options: LogOptions(
                 durability: settings.durability,
                 maximumLogBytes: settings.maxLogBytes,
+                masterKeys: masterKeys,
+                sealsAll: settings.encryptAtRest,
                 time: time
             ),
             logger: logger
@@ -55,6 +64,7 @@ struct Assembly {
                 store: try Self.store(settings, folder, client, time, logger),
                 retryDuration: .seconds(settings.s3RetryDuration),
                 compressionLevel: settings.compressionLevel,
+                masterKeys: masterKeys,
                 time: time
             ),
             identity: identity,

@@ -71,6 +71,12 @@ struct Serve: AsyncParsableCommand {
     @OptionGroup(title: "Access")
     var access: AccessOptions
 
+    @OptionGroup(title: "Encryption at rest")
+    var encryption: EncryptionOptions
+
+    @Flag(help: "Encrypt the logs of all streams, whether or not encryption was started for them.")
+    var encryptAtRest = false
+
     /// How severe a log message is.
     enum LogLevel: String, ExpressibleByArgument, CaseIterable {
         case debug
@@ -102,13 +108,9 @@ struct Serve: AsyncParsableCommand {
 
     func run() async throws {
         let logger = makeLogger()
-        do {
+        try await Complaint.catching {
             let assembly = try Assembly(settings: self, logger: logger)
             try await assembly.run()
-        } catch let error as any CustomStringConvertible & Error {
-            // One line an operator can act on, not a dump of a value.
-            FileHandle.standardError.write(Data("hydrant: \(error.description)\n".utf8))
-            throw ExitCode.failure
         }
     }
 

@@ -26,7 +26,7 @@ import Testing
     private func object(_ bytes: [UInt8]) throws -> SpooledObject {
         let file = try File(folder("spool"), .replace)
         try file.write(bytes, at: 0)
-        return SpooledObject(file: file, byteCount: UInt64(bytes.count), sha256: [])
+        return SpooledObject(content: file, byteCount: UInt64(bytes.count), sha256: [])
     }
 
     @Test func `an object lies under its key, whole, and replaces an older one`() async throws {

@@ -1,6 +1,7 @@
 import Logging
 import Platform
 import Records
+import Sealing
 import TestSupport
 
 @testable import DurableLog
@@ -12,12 +13,13 @@ final class LogHarness {
     let time = ManualTime()
     private(set) var store: LogStore
     private(set) var log: StreamLog
-    private let options: LogOptions
+    private var options: LogOptions
 
     init(
         firstSegmentBytes: UInt64 = 64 * 1024,
         segmentBytes: UInt64 = 256 * 1024,
         maximumLogBytes: UInt64 = .max,
+        masterKeys: MasterKeys? = nil,
         fault: File.Fault? = nil
     ) throws {
         options = LogOptions(
@@ -25,15 +27,17 @@ final class LogHarness {
             segmentBytes: segmentBytes,
             maximumLogBytes: maximumLogBytes,
             minimumFreeDiskBytes: 0,
+            masterKeys: masterKeys,
             time: time,
             fault: fault
         )
-        (store, log) = try Self.open(folder, options)
+        (store, log) = try Self.open(folder, options, isSealed: masterKeys != nil)
     }
 
     private static func open(
         _ folder: TemporaryFolder,
-        _ options: LogOptions
+        _ options: LogOptions,
+        isSealed: Bool
     ) throws -> (
         LogStore, StreamLog
     ) {
@@ -45,15 +49,20 @@ final class LogHarness {
             threadCount: 2,
             logger: logger
         )
-        return (store, try store.open(folder("log"), readers: [reader]))
+        return (store, try store.open(folder("log"), readers: [reader], isSealed: isSealed))
     }
 
     deinit { store.shutDown() }
 
     /// Opens the folder anew, as after a crash: the log is not closed before.
-    func reopen() throws {
+    func reopen() throws { try reopen(masterKeys: options.masterKeys) }
+
+    /// Opens the folder anew with other master keys; what is appended is sealed where there are some,
+    /// unless `isSealed` says otherwise.
+    func reopen(masterKeys: MasterKeys?, isSealed: Bool? = nil) throws {
         store.shutDown()
-        (store, log) = try Self.open(folder, options)
+        options.masterKeys = masterKeys
+        (store, log) = try Self.open(folder, options, isSealed: isSealed ?? (masterKeys != nil))
     }
 
     func append(_ records: [[UInt8]]) async throws -> AppendReceipt {

@@ -62,7 +62,7 @@ import Testing
                 HTTPRequest(
                     method: "PUT",
                     url: "http://127.0.0.1:\(server.port)/",
-                    body: .file(file, count: UInt64(content.utf8.count))
+                    body: .source(file, count: UInt64(content.utf8.count))
                 )
             )
             #expect(response.status == 200)

@@ -60,8 +60,8 @@ package final class LocalBucketStore: ObjectStore {
         defer { space.deallocate() }
         var place: UInt64 = 0
         while place < object.byteCount {
-            let count = try object.file.read(into: space, at: place)
-            guard count > 0 else { throw SystemError(.read, path: object.file.path, code: EIO) }
+            let count = try object.content.read(into: space, at: place)
+            guard count > 0 else { throw SystemError(.read, path: temporary, code: EIO) }
             try file.write(UnsafeRawBufferPointer(rebasing: space[..<count]), at: place)
             place += UInt64(count)
         }

@@ -3,16 +3,16 @@ package import Records
 
 /// An object's content in a spool file, ready to be sent any number of times.
 package struct SpooledObject: Sendable {
-    /// The file.
-    package var file: File
+    /// The content.
+    package var content: any ByteSource
     /// Its bytes.
     package var byteCount: UInt64
     /// The SHA-256 of the content, 32 bytes.
     package var sha256: [UInt8]
 
     /// A spooled object.
-    package init(file: File, byteCount: UInt64, sha256: [UInt8]) {
-        self.file = file
+    package init(content: any ByteSource, byteCount: UInt64, sha256: [UInt8]) {
+        self.content = content
         self.byteCount = byteCount
         self.sha256 = sha256
     }

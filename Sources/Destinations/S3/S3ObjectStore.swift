@@ -72,7 +72,7 @@ package struct S3ObjectStore: ObjectStore {
             method: "PUT",
             url: "\(configuration.scheme)://\(authority)\(path)",
             headers: signed,
-            body: .file(object.file, count: object.byteCount),
+            body: .source(object.content, count: object.byteCount),
             timeout: .seconds(seconds),
             stallTimeout: .seconds(60)
         )

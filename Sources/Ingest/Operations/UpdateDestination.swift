@@ -91,6 +91,9 @@ extension ControlPlane {
                 case "S3BackupUpdate": "S3BackupConfiguration"
                 default: name
                 }
+            // The two ways to name a domain exclude each other.
+            if name == "DomainARN" { result["ClusterEndpoint"] = nil }
+            if name == "ClusterEndpoint" { result["DomainARN"] = nil }
             result[name] = mergedMembers.contains(name) ? merged(result[name] ?? [:], value) : value
         }
         return result

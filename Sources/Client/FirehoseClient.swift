@@ -1,0 +1,126 @@
+internal import Crypto
+internal import Egress
+internal import Foundation
+package import Records
+internal import SigV4
+
+/// Calls a Firehose API as an SDK does.
+package final class FirehoseClient: Sendable {
+    /// An answer that is an error.
+    package struct Failure: Error, CustomStringConvertible {
+        /// The HTTP status; 0 where no answer came.
+        package var status: Int
+        /// AWS's name of the error, or the kind of trouble on the way.
+        package var code: String
+        /// What the server, or the system, says.
+        package var message: String
+
+        package var description: String { "\(code): \(message)" }
+
+        /// Whether the same request may well work later.
+        package var isTransient: Bool {
+            [0, 408, 429].contains(status) || status >= 500 || code.hasPrefix("Throttling")
+        }
+    }
+
+    private let endpoint: FirehoseEndpoint
+    private let http = HTTPClient()
+    private let signer: RequestSigner?
+    private let time: any TimeSource
+
+    /// A client of an endpoint.
+    package init(_ endpoint: FirehoseEndpoint, time: any TimeSource = SystemTime()) {
+        self.endpoint = endpoint
+        self.time = time
+        signer = endpoint.credentials.map {
+            RequestSigner(credentials: $0, region: endpoint.region, service: "firehose")
+        }
+    }
+
+    /// Ends the client; call once, last.
+    package func shutDown() { http.shutDown() }
+
+    /// Calls an operation.
+    ///
+    /// - Throws: `Failure`; `CancellationError`.
+    package func call(_ operation: String, _ input: JSONValue) async throws -> JSONValue {
+        try await call(operation, body: [UInt8](try JSONEncoder().encode(input)))
+    }
+
+    /// Puts records, 1 to 500 of at most 4 MiB.
+    ///
+    /// - Returns: For each record the error that it was refused with, or nil.
+    /// - Throws: `Failure`; `CancellationError`.
+    package func put(_ records: [[UInt8]], to stream: String) async throws -> [Failure?] {
+        var body = #"{"DeliveryStreamName":"\#(stream)","Records":["#
+        for (index, record) in records.enumerated() {
+            body += index == 0 ? #"{"Data":""# : #"},{"Data":""#
+            body += Data(record).base64EncodedString()
+            body += "\""
+        }
+        body += "}]}"
+        let answer = try await call("PutRecordBatch", body: Array(body.utf8))
+        let entries = answer["RequestResponses"]?.array ?? []
+        guard entries.count == records.count else {
+            throw Failure(
+                status: 200,
+                code: "InvalidResponse",
+                message: "\(entries.count) answers for \(records.count) records"
+            )
+        }
+        return entries.map { entry in
+            entry["ErrorCode"]?.string.map {
+                Failure(status: 503, code: $0, message: entry["ErrorMessage"]?.string ?? "")
+            }
+        }
+    }
+
+    private func call(_ operation: String, body: [UInt8]) async throws -> JSONValue {
+        var headers: [(name: String, value: String)] = [
+            ("Host", endpoint.authority),
+            ("Content-Type", "application/x-amz-json-1.1"),
+            ("X-Amz-Target", "Firehose_20150804.\(operation)"),
+        ]
+        if let signer {
+            let request = RequestSigner.Request(
+                method: "POST",
+                path: "/",
+                headers: headers,
+                payloadHash: RequestSigner.hex(SHA256.hash(data: body))
+            )
+            headers = signer.sign(request, at: time.now())
+        }
+        var request = HTTPRequest(
+            method: "POST",
+            url: endpoint.url,
+            headers: headers,
+            body: .bytes(body),
+            maximumResponseBytes: 16 * 1024 * 1024
+        )
+        request.certificateAuthorities = endpoint.certificateAuthorities
+        let response: HTTPResponse
+        do {
+            response = try await http.send(request)
+        } catch let error as EgressError {
+            throw Failure(
+                status: 0,
+                code: error.kind.rawValue,
+                message: "\(error.message) (\(endpoint.url))"
+            )
+        }
+        let answer = response.body.isEmpty ? [:] : try? Self.decode(response.body)
+        guard response.status == 200, let answer else {
+            throw Failure(
+                status: response.status,
+                code: answer?["__type"]?.string ?? "HTTP\(response.status)",
+                message: answer?["message"]?.string ?? answer?["Message"]?.string
+                    ?? String(decoding: response.body.prefix(200), as: UTF8.self)
+            )
+        }
+        return answer
+    }
+
+    private static func decode(_ body: [UInt8]) throws -> JSONValue {
+        try JSONDecoder().decode(JSONValue.self, from: Data(body))
+    }
+}

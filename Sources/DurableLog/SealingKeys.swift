@@ -1,0 +1,283 @@
+internal import Platform
+package import Records
+package import Sealing
+internal import Synchronization
+
+/// Seals and opens one log's frames: its data keys, in a file beside its segments.
+///
+/// Each process seals under a key of its own, made with its first sealed frame: so the numbers that
+/// frames are sealed with, which a key must never see twice, need not outlive a process, nor be right
+/// in a restored copy of the folder. `Format.md` has the layout.
+final class SealingKeys: Sendable {
+    static let fileName = "data-keys"
+    private static let magic: UInt64 = 0x3159_454b_5244_5948  // "HYDRKEY1"
+    private static let version: UInt32 = 1
+    private static let headerBytes = 24
+    private static let entryBytes = 96
+
+    /// A data key, and where in the log it began to be used.
+    private struct Entry {
+        var id: UInt64
+        var start: UInt64
+        var wrapped: WrappedKey
+    }
+
+    private struct State {
+        var isOn: Bool
+        var entries: [Entry]
+        var opened: [UInt64: DataKey]
+        /// The key that frames are sealed under now, and the next frame's number.
+        var current: (id: UInt64, key: DataKey, next: UInt64)?
+        /// Why frames can be neither sealed nor opened.
+        var failure: KeyFailure?
+    }
+
+    private let path: String
+    private let purpose: [UInt8]
+    private let masterKeys: MasterKeys?
+    private let fault: File.Fault?
+    private let state: Mutex<State>
+
+    /// Reads the keys of the log of that number in `folder`.
+    init(
+        folder: String,
+        logIdentity: UInt64,
+        masterKeys: MasterKeys?,
+        isOn: Bool,
+        fault: File.Fault?
+    ) throws(LogError) {
+        path = folder + "/" + Self.fileName
+        purpose = withUnsafeBytes(of: logIdentity.littleEndian) { Array("hydrant log ".utf8) + $0 }
+        self.masterKeys = masterKeys
+        self.fault = fault
+        let (entries, isDamaged) = try Self.load(path)
+        var opened: [UInt64: DataKey] = [:]
+        var failure: KeyFailure? = isDamaged ? .damaged : nil
+        if masterKeys == nil, isOn || !entries.isEmpty { failure = failure ?? .noMasterKey }
+        if let masterKeys {
+            for entry in entries {
+                do throws(KeyFailure) {
+                    opened[entry.id] = try masterKeys.unwrap(entry.wrapped, for: purpose)
+                } catch {
+                    failure = failure ?? error
+                }
+            }
+        }
+        state = Mutex(State(isOn: isOn, entries: entries, opened: opened, failure: failure))
+        if failure == nil { try LogError.catching { () throws(SystemError) in try rewrap() } }
+    }
+
+    // MARK: State
+
+    /// Whether new frames are sealed.
+    var isOn: Bool { state.withLock { $0.isOn } }
+
+    /// Whether anything of the log is sealed, or will be.
+    var isInUse: Bool { state.withLock { $0.isOn || !$0.entries.isEmpty } }
+
+    /// Why frames cannot be sealed, as producers are told; nil where they can be, or need not.
+    var problem: FirehoseError? {
+        state.withLock { $0.isOn ? $0.failure.map(FirehoseError.init) : nil }
+    }
+
+    /// Seals new frames from now on, under a new key; or leaves them as they are.
+    ///
+    /// - Throws: InvalidKMSResource where that cannot be done.
+    func set(on isOn: Bool) throws(FirehoseError) {
+        let failure = state.withLock { state -> KeyFailure? in
+            let failure = state.failure ?? (masterKeys == nil ? .noMasterKey : nil)
+            if isOn, let failure { return failure }
+            state.isOn = isOn
+            state.current = nil
+            return nil
+        }
+        if let failure { throw FirehoseError(failure) }
+    }
+
+    // MARK: Frames
+
+    /// Bytes that sealing adds to a frame's payload: the key's id and the frame's number before it,
+    /// and the tag behind.
+    static let overheadBytes = 16 + DataKey.tagBytes
+
+    /// Seals a frame's payload, and sets the checksum of its header, which is otherwise whole.
+    ///
+    /// - Parameters:
+    ///   - payload: Prefixes and data, without padding.
+    ///   - header: The frame's header, with the bytes of the sealed payload.
+    ///   - passed: The offset that every reader has passed: keys of frames before it are dropped.
+    /// - Returns: The sealed payload with its padding.
+    /// - Throws: Where a new key was needed and could not be stored.
+    func seal(
+        _ payload: UnsafeRawBufferPointer,
+        of header: inout FrameHeader,
+        passed: UInt64
+    ) throws(SystemError) -> PaddedBytes {
+        let (id, key, number) = try nextNumber(at: header.offset, passed: passed)
+        let sealed = PaddedBytes(count: Int(header.payloadBytes))
+        sealed.space.store(id, at: 0)
+        sealed.space.store(number, at: 8)
+        key.seal(
+            payload,
+            number: number,
+            authenticating: header.authenticated,
+            into: UnsafeMutableRawBufferPointer(rebasing: sealed.space[16...])
+        )
+        header.payloadChecksum = CRC32C.checksum(UnsafeRawBufferPointer(sealed.space))
+        return sealed
+    }
+
+    /// Opens a frame's sealed payload into a space of `overheadBytes` less.
+    ///
+    /// - Returns: Whether it is genuine.
+    /// - Throws: `LogError.sealed` where its key cannot be had.
+    func open(
+        _ sealed: UnsafeRawBufferPointer,
+        of header: FrameHeader,
+        into space: UnsafeMutableRawBufferPointer
+    ) throws(LogError) -> Bool {
+        let id = sealed.load64(0)
+        let (key, failure) = state.withLock { ($0.opened[id], $0.failure) }
+        guard let key else {
+            if let failure { throw .sealed(path: path, failure) }
+            return false  // a key that never was: the id is not what was written
+        }
+        return key.open(
+            UnsafeRawBufferPointer(rebasing: sealed[16...]),
+            number: sealed.load64(8),
+            authenticating: header.authenticated,
+            into: space
+        )
+    }
+
+    private func nextNumber(
+        at offset: UInt64,
+        passed: UInt64
+    ) throws(SystemError) -> (id: UInt64, key: DataKey, number: UInt64) {
+        let isMissing = state.withLock { $0.current == nil }
+        if isMissing { try makeKey(at: offset, passed: passed) }
+        return state.withLock { state in
+            guard let current = state.current else {
+                preconditionFailure("the one thread that writes made a key")
+            }
+            state.current?.next += 1
+            return (current.id, current.key, current.next)
+        }
+    }
+
+    /// Makes a new key, durable before the first frame under it.
+    private func makeKey(at offset: UInt64, passed: UInt64) throws(SystemError) {
+        guard let masterKeys else {
+            preconditionFailure("sealing is refused where there is no master key")
+        }
+        let key = DataKey()
+        let wrapped = masterKeys.wrap(key, for: purpose)
+        let entries = state.withLock { $0.entries }
+        // A key's frames end where the next key's begin.
+        let kept = entries.indices
+            .filter { $0 + 1 == entries.count || entries[$0 + 1].start > passed }
+            .map { entries[$0] }
+        let id = (entries.last?.id ?? 0) + 1
+        let new = kept + [Entry(id: id, start: offset, wrapped: wrapped)]
+        try store(new)
+        state.withLock { state in
+            state.entries = new
+            state.opened[id] = key
+            state.current = (id, key, 0)
+        }
+    }
+
+    /// Wraps all keys by the current master key, so that older ones can be taken away.
+    private func rewrap() throws(SystemError) {
+        let (entries, opened) = state.withLock { ($0.entries, $0.opened) }
+        guard let masterKeys, entries.contains(where: { !masterKeys.isCurrent($0.wrapped) }) else {
+            return
+        }
+        var new = entries
+        for index in new.indices {
+            guard let key = opened[new[index].id] else { continue }
+            new[index].wrapped = masterKeys.wrap(key, for: purpose)
+        }
+        try store(new)
+        state.withLock { $0.entries = new }
+    }
+
+    // MARK: The file
+
+    private static func load(_ path: String) throws(LogError) -> ([Entry], isDamaged: Bool) {
+        guard Folder.exists(path) else { return ([], false) }
+        let bytes = try LogError.catching { () throws(SystemError) in try Folder.readFile(path) }
+        return bytes.withUnsafeBytes { all -> ([Entry], isDamaged: Bool) in
+            guard all.count >= headerBytes, all.load64(0) == magic, all.load32(8) == version,
+                CRC32C.checksum(UnsafeRawBufferPointer(rebasing: all[16...])) == all.load32(12),
+                all.load64(16) == UInt64((all.count - headerBytes) / entryBytes)
+            else { return ([], true) }
+            var entries: [Entry] = []
+            for start in stride(from: headerBytes, to: all.count, by: entryBytes) {
+                let end = start + 16 + WrappedKey.byteCount
+                guard end <= all.count, let wrapped = WrappedKey(bytes: all[start + 16..<end])
+                else {
+                    return ([], true)
+                }
+                entries.append(
+                    Entry(id: all.load64(start), start: all.load64(start + 8), wrapped: wrapped)
+                )
+            }
+            return (entries, false)
+        }
+    }
+
+    private func store(_ entries: [Entry]) throws(SystemError) {
+        var bytes = [UInt8](
+            repeating: 0,
+            count: Self.headerBytes + entries.count * Self.entryBytes
+        )
+        bytes.withUnsafeMutableBytes { space in
+            space.store(Self.magic, at: 0)
+            space.store(Self.version, at: 8)
+            space.store(UInt64(entries.count), at: 16)
+            for (index, entry) in entries.enumerated() {
+                let start = Self.headerBytes + index * Self.entryBytes
+                space.store(entry.id, at: start)
+                space.store(entry.start, at: start + 8)
+                UnsafeMutableRawBufferPointer(rebasing: space[(start + 16)...])
+                    .copyBytes(from: entry.wrapped.bytes)
+            }
+            let checked = UnsafeRawBufferPointer(rebasing: space[16...])
+            space.store(CRC32C.checksum(checked), at: 12)
+        }
+        try Folder.replaceFile(path, with: bytes, permissions: 0o600, fault: fault)
+    }
+}
+
+/// A block of bytes with zeros behind it up to the alignment of frames.
+final class PaddedBytes: @unchecked Sendable {
+    private let storage: UnsafeMutableRawBufferPointer
+    /// The bytes alone.
+    let space: UnsafeMutableRawBufferPointer
+
+    init(count: Int) {
+        let padded = RecordBatch.padded(count)
+        storage = .allocate(byteCount: padded, alignment: 16)
+        space = UnsafeMutableRawBufferPointer(rebasing: storage[..<count])
+        for index in count..<padded { storage[index] = 0 }
+    }
+
+    deinit { storage.deallocate() }
+
+    /// With the padding.
+    var padded: UnsafeRawBufferPointer { UnsafeRawBufferPointer(storage) }
+}
+
+extension FirehoseError {
+    /// What AWS answers where a stream's key cannot be used (API model,
+    /// InvalidKMSResourceException).
+    package init(_ failure: KeyFailure) {
+        let code =
+            switch failure {
+            case .noMasterKey, .unknownMasterKey: "KMSNotFoundException"
+            case .damaged: "KMSInvalidStateException"
+            }
+        self.init(.invalidKMSResource, "\(failure)", detailCode: code)
+    }
+}

@@ -1,0 +1,77 @@
+internal import ArgumentParser
+internal import Client
+internal import Foundation
+internal import Records
+
+/// Where the API is: options of the commands that call it.
+struct ClientOptions: ParsableArguments {
+    @Option(
+        help: ArgumentHelp(
+            """
+            The server. (default: AWS_ENDPOINT_URL_FIREHOSE, AWS_ENDPOINT_URL, else \
+            \(FirehoseEndpoint.defaultURL))
+            """,
+            valueName: "url"
+        )
+    )
+    var endpointURL: String?
+
+    @Option(
+        help: "The region in signatures. (default: AWS_REGION, AWS_DEFAULT_REGION, else us-east-1)"
+    )
+    var region: String?
+
+    /// Runs a command with a client, and says on standard error what the server refuses.
+    func withClient(_ work: (FirehoseClient) async throws -> Void) async throws {
+        signal(SIGPIPE, SIG_IGN)
+        try await Complaint.catching {
+            let endpoint = try FirehoseEndpoint(
+                url: endpointURL,
+                region: region,
+                environment: ProcessInfo.processInfo.environment
+            )
+            let client = FirehoseClient(endpoint)
+            do {
+                try await work(client)
+                client.shutDown()
+            } catch {
+                client.shutDown()
+                throw error
+            }
+        }
+    }
+
+    static let environment = """
+        Requests are signed with AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN, and \
+        go unsigned where there are none. AWS_CA_BUNDLE names the authorities of the server's \
+        certificate.
+        """
+}
+
+/// Reads JSON from a file, or from standard input where its name is `-`.
+enum Document {
+    static func read(_ file: String) throws -> JSONValue {
+        let bytes =
+            file == "-"
+            ? try FileHandle.standardInput.readToEnd() ?? Data()
+            : try contents(of: file)
+        do {
+            return try JSONDecoder().decode(JSONValue.self, from: bytes)
+        } catch {
+            throw SettingsError(description: "\(file) is not valid JSON")
+        }
+    }
+
+    private static func contents(of file: String) throws -> Data {
+        guard let bytes = FileManager.default.contents(atPath: file) else {
+            throw SettingsError(description: "\(file) cannot be read")
+        }
+        return bytes
+    }
+
+    static func write(_ value: JSONValue) throws {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
+        print(String(decoding: try encoder.encode(value), as: UTF8.self))
+    }
+}

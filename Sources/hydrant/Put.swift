@@ -1,0 +1,147 @@
+internal import ArgumentParser
+internal import Client
+internal import Foundation
+internal import Platform
+internal import Records
+
+/// `hydrant put`.
+struct Put: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Puts the lines of standard input into a stream, one record each.",
+        discussion: ClientOptions.environment
+    )
+
+    @Argument(help: "The stream's name.")
+    var stream: String
+
+    @Flag(help: "Leave out the newline that is each record's last byte otherwise.")
+    var stripNewlines = false
+
+    @Option(help: "Seconds without input after which what is there is sent.")
+    var linger = 1.0
+
+    @Option(help: "Seconds for which records that are refused are tried again.")
+    var retryDuration = 300.0
+
+    @OptionGroup
+    var client: ClientOptions
+
+    func validate() throws {
+        guard DeliveryStream.isValidName(stream) else {
+            throw ValidationError("'\(stream)' is not the name of a stream")
+        }
+        guard linger >= 0, linger < 86_400 else {
+            throw ValidationError("--linger is 0 to 86400 seconds")
+        }
+        guard retryDuration >= 0, retryDuration < 1e9 else {
+            throw ValidationError("--retry-duration is 0 seconds or more")
+        }
+    }
+
+    func run() async throws {
+        try await client.withClient { client in
+            let sender = BatchSender(
+                client,
+                stream: stream,
+                retryDuration: .seconds(retryDuration)
+            )
+            var progress = Progress()
+            var batcher = LineBatcher(stripsNewlines: stripNewlines)
+            do {
+                try await copy(&batcher, sender, &progress)
+            } catch {
+                progress.finish()
+                throw error
+            }
+            progress.finish()
+            guard progress.oversized == 0 else { throw ExitCode.failure }
+        }
+    }
+
+    /// Sends standard input to its end.
+    private func copy(
+        _ batcher: inout LineBatcher,
+        _ sender: BatchSender,
+        _ progress: inout Progress
+    ) async throws {
+        let thread = WorkerThreads(count: 1)
+        defer { thread.close() }
+        var isAtEnd = false
+        while !isAtEnd {
+            // Only a record that waits for others is in a hurry.
+            let patience = batcher.isEmpty ? nil : linger
+            let input = try await thread.run { _ in try StandardInput.next(within: patience) }
+            var batches: [[[UInt8]]]
+            switch input {
+            case .bytes(let bytes): batches = batcher.add(bytes)
+            case .nothing: batches = [batcher.takeRest()]
+            case .end:
+                batches = batcher.finish()
+                isAtEnd = true
+            }
+            progress.report(&batcher)
+            for batch in batches {
+                try await sender.send(batch) { progress.add($0, $1) }
+            }
+        }
+    }
+}
+
+/// What went through, on standard error.
+private struct Progress {
+    private var records = 0
+    private var bytes = 0
+    private(set) var oversized = 0
+    private let isTerminal = isatty(STDERR_FILENO) == 1
+    private var shown = ContinuousClock.now
+
+    mutating func add(_ records: Int, _ bytes: Int) {
+        self.records += records
+        self.bytes += bytes
+        guard isTerminal, shown.duration(to: .now) > .milliseconds(200) else { return }
+        shown = .now
+        write("\r\(self.records) records, \(self.bytes) bytes")
+    }
+
+    /// Names the lines that no record can hold.
+    mutating func report(_ batcher: inout LineBatcher) {
+        for (line, bytes) in batcher.oversized {
+            oversized += 1
+            write(
+                "hydrant: line \(line) has \(bytes) bytes and is left out: a record has at most "
+                    + "\(Limits.maximumRecordBytes)\n"
+            )
+        }
+        batcher.oversized = []
+    }
+
+    func finish() { write("\(isTerminal ? "\r" : "")\(records) records, \(bytes) bytes\n") }
+
+    private func write(_ text: String) { FileHandle.standardError.write(Data(text.utf8)) }
+}
+
+/// Standard input, waited for with patience.
+private enum StandardInput {
+    enum Event: Sendable {
+        case bytes([UInt8])
+        /// Nothing came in time.
+        case nothing
+        case end
+    }
+
+    /// What comes next; waits for ever where the patience is nil.
+    static func next(within seconds: Double?) throws -> Event {
+        var descriptor = pollfd(fd: STDIN_FILENO, events: Int16(POLLIN), revents: 0)
+        let ready = poll(&descriptor, 1, seconds.map { Int32($0 * 1000) } ?? -1)
+        if ready == 0 { return .nothing }
+        var result = 0
+        let bytes = [UInt8](unsafeUninitializedCapacity: 1 << 20) { space, count in
+            repeat {
+                result = read(STDIN_FILENO, space.baseAddress, space.count)
+            } while result < 0 && errno == EINTR
+            count = max(0, result)
+        }
+        guard result >= 0 else { throw SystemError(.read, path: "standard input", code: errno) }
+        return bytes.isEmpty ? .end : .bytes(bytes)
+    }
+}
