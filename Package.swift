@@ -106,7 +106,7 @@ let package = Package(
         tests("Platform", ["CKernels"]),
         tests("Records"),
         tests("Compression", ["CZlib"]),
-        tests("SigV4", ["Records"]),
+        tests("SigV4", ["Records", crypto]),
         tests("Egress", ["Platform", nioCore, nioPosix]),
         tests("Sealing", ["Platform"]),
         tests("DurableLog", ["Records", "Platform", "Sealing", logging]),

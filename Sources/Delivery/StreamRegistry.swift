@@ -101,6 +101,12 @@ package final class StreamRegistry: DeliveryStreamRegistry, RecordAppender, Send
             floors: entries.map(\.end),
             isSealed: stream.encryption != nil
         )
+        if let failure = log.sealingFailure {
+            logger.error(
+                "the stream's encrypted records wait on disk, and puts are refused",
+                metadata: ["stream": "\(stream.name)", "error": "\(failure)"]
+            )
+        }
         let pipeline = try StreamPipeline(
             stream,
             log: log,

@@ -80,6 +80,9 @@ final class SealingKeys: Sendable {
         state.withLock { $0.isOn ? $0.failure.map(FirehoseError.init) : nil }
     }
 
+    /// Why sealed frames cannot be opened, nor new ones sealed; nil where nothing is in the way.
+    var failure: KeyFailure? { state.withLock { $0.failure } }
+
     /// Seals new frames from now on, under a new key; or leaves them as they are.
     ///
     /// - Throws: InvalidKMSResource where that cannot be done.

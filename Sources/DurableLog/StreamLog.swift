@@ -1,6 +1,7 @@
 internal import Logging
 internal import Platform
 package import Records
+package import Sealing
 internal import Synchronization
 
 /// A delivery stream's log in segment files: batches in by group commit, ranges out to readers.
@@ -141,6 +142,9 @@ package final class StreamLog: RecordLog, Sendable {
     var tag: UInt32 { UInt32(truncatingIfNeeded: identity) }
 
     package var isSealingInUse: Bool { sealing.isInUse }
+
+    /// Why sealed records can neither be read nor appended; nil where nothing is in the way.
+    package var sealingFailure: KeyFailure? { sealing.failure }
 
     /// Seals what is appended from now on under a new data key, or keeps it as it is.
     ///

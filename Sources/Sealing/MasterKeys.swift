@@ -21,9 +21,8 @@ package struct MasterKeys: Sendable {
     /// Empty lines, and lines that begin with `#`, count for nothing.
     package init(lines text: String) throws(Failure) {
         var keys: [Key] = []
-        for (index, line) in text.split(separator: "\n", omittingEmptySubsequences: false)
-            .enumerated()
-        {
+        let lines = text.split(omittingEmptySubsequences: false, whereSeparator: \.isNewline)
+        for (index, line) in lines.enumerated() {
             let line = line.trimmingCharacters(in: .whitespaces)
             guard !line.isEmpty, !line.hasPrefix("#") else { continue }
             guard let bytes = Self.bytes(line), bytes.count == 32 else {

@@ -149,9 +149,14 @@ struct SignedRequest {
         hasDateHeader: Bool
     ) throws(FirehoseError) -> [Substring] {
         let names = list.split(separator: ";", omittingEmptySubsequences: false)
+        // Sorted, each once, in lower case: no other list is canonical.
+        let isCanonical =
+            zip(names, names.dropFirst()).allSatisfy { $0.utf8.lexicographicallyPrecedes($1.utf8) }
+            && !list.utf8.contains { (UInt8(ascii: "A")...UInt8(ascii: "Z")).contains($0) }
+        guard isCanonical else { throw .signatureMismatch }
         func mustBeSigned(_ name: Substring) -> Bool {
             switch name {
-            case "host", "x-amz-target", "x-amz-security-token": true
+            case "host", "x-amz-target": true
             case "x-amz-date": hasDateHeader
             case "date": hasDateHeader && header("x-amz-date") == nil
             default: false

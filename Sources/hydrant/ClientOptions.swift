@@ -55,11 +55,13 @@ enum Document {
             file == "-"
             ? try FileHandle.standardInput.readToEnd() ?? Data()
             : try contents(of: file)
-        do {
-            return try JSONDecoder().decode(JSONValue.self, from: bytes)
-        } catch {
+        guard let value = try? JSONDecoder().decode(JSONValue.self, from: bytes) else {
             throw SettingsError(description: "\(file) is not valid JSON")
         }
+        guard value.object != nil else {
+            throw SettingsError(description: "\(file) is not a JSON object")
+        }
+        return value
     }
 
     private static func contents(of file: String) throws -> Data {

@@ -47,13 +47,9 @@ struct Put: AsyncParsableCommand {
             )
             var progress = Progress()
             var batcher = LineBatcher(stripsNewlines: stripNewlines)
-            do {
-                try await copy(&batcher, sender, &progress)
-            } catch {
-                progress.finish()
-                throw error
-            }
-            progress.finish()
+            // The count comes last, behind what went wrong.
+            defer { progress.finish() }
+            try await Complaint.catching { try await copy(&batcher, sender, &progress) }
             guard progress.oversized == 0 else { throw ExitCode.failure }
         }
     }

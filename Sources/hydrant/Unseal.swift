@@ -39,6 +39,8 @@ enum Complaint {
     static func catching<Value>(_ work: () throws -> Value) throws -> Value {
         do {
             return try work()
+        } catch let code as ExitCode {
+            throw code  // told before
         } catch let error as any CustomStringConvertible & Error {
             throw told(error)
         }
@@ -48,6 +50,8 @@ enum Complaint {
     static func catching<Value>(_ work: () async throws -> Value) async throws -> Value {
         do {
             return try await work()
+        } catch let code as ExitCode {
+            throw code  // told before
         } catch let error as any CustomStringConvertible & Error {
             throw told(error)
         }
