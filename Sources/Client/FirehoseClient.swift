@@ -86,7 +86,7 @@ package final class FirehoseClient: Sendable {
                 method: "POST",
                 path: "/",
                 headers: headers,
-                payloadHash: RequestSigner.hex(SHA256.hash(data: body))
+                payloadHash: Hexadecimal.text(SHA256.hash(data: body))
             )
             headers = signer.sign(request, at: time.now())
         }

@@ -12,7 +12,7 @@ struct FrameHeader: Equatable {
     /// The largest payload that a frame can have: a full batch with its length prefixes.
     static let maximumPayloadBytes =
         Limits.maximumBatchBytes + Limits.maximumBatchRecords * RecordBatch.lengthPrefixBytes
-        + SealingKeys.overheadBytes
+        + 2048  // more than sealing adds
 
     /// Whether the payload is sealed.
     var isSealed: Bool
@@ -40,7 +40,7 @@ struct FrameHeader: Equatable {
     var frameBytes: UInt64 { UInt64(Self.byteCount + RecordBatch.padded(Int(payloadBytes))) }
     /// Bytes of record data in the frame.
     var dataBytes: UInt64 {
-        UInt64(payloadBytes) - Self.extraBytes(recordCount, isSealed: isSealed)
+        UInt64(plainBytes) - UInt64(recordCount) * UInt64(RecordBatch.lengthPrefixBytes)
     }
     /// The mark at the frame's start.
     var start: LogMark {
@@ -72,7 +72,7 @@ struct FrameHeader: Equatable {
         buffer.store(firstByte, at: 48)
         buffer.store(committed, at: 56)
         let checked = UnsafeRawBufferPointer(rebasing: buffer[8..<Self.byteCount])
-        buffer.store(CRC32C.checksum(checked), at: 4)
+        buffer.store(Self.checksum(checked, isSealed: isSealed), at: 4)
     }
 
     /// Reads a header that stands at `offset` of the log; nil unless magic, checksum, log, offset and
@@ -82,8 +82,8 @@ struct FrameHeader: Equatable {
             buffer.load64(8) == expectedOffset, buffer.load32(28) == logTag
         else { return nil }
         let checked = UnsafeRawBufferPointer(rebasing: buffer[8..<Self.byteCount])
-        guard CRC32C.checksum(checked) == buffer.load32(4) else { return nil }
         isSealed = buffer.load32(0) == Self.sealedMagic
+        guard Self.checksum(checked, isSealed: isSealed) == buffer.load32(4) else { return nil }
         self.logTag = logTag
         offset = expectedOffset
         payloadBytes = buffer.load32(16)
@@ -94,17 +94,23 @@ struct FrameHeader: Equatable {
         firstByte = buffer.load64(48)
         committed = buffer.load64(56)
         guard payloadBytes <= Self.maximumPayloadBytes, recordCount > 0,
-            Self.extraBytes(recordCount, isSealed: isSealed) <= UInt64(payloadBytes)
+            UInt64(recordCount) * UInt64(RecordBatch.lengthPrefixBytes) <= UInt64(plainBytes)
         else { return nil }
     }
 
     /// Whether a frame's header may begin with a number.
     static func isMagic(_ number: UInt32) -> Bool { number == magic || number == sealedMagic }
 
-    /// Bytes of a payload that are not record data.
-    private static func extraBytes(_ recordCount: UInt32, isSealed: Bool) -> UInt64 {
-        UInt64(recordCount) * UInt64(RecordBatch.lengthPrefixBytes)
-            + (isSealed ? UInt64(SealingKeys.overheadBytes) : 0)
+    /// The checksum of a header's bytes from the eighth on; it tells the two kinds of frames apart as
+    /// well.
+    private static func checksum(_ bytes: UnsafeRawBufferPointer, isSealed: Bool) -> UInt32 {
+        isSealed ? ~CRC32C.checksum(bytes) : CRC32C.checksum(bytes)
+    }
+
+    /// Bytes of the payload once it is open.
+    var plainBytes: Int {
+        isSealed
+            ? SealedPayload.plainBytes(ofSealed: Int(payloadBytes)) : Int(payloadBytes)
     }
 
     /// What sealing ties a payload to: all of the header but its checksums.

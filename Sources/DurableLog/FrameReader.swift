@@ -99,8 +99,7 @@ struct FrameReader: ~Copyable {
             throw .system(error)
         }
         guard frame.isSealed, let payload, let keys else { return payload }
-        let count = payload.count - SealingKeys.overheadBytes
-        let space = plainSpace(count)
+        let space = plainSpace(frame.plainBytes)
         return try keys.open(payload, of: frame, into: space) ? UnsafeRawBufferPointer(space) : nil
     }
 

@@ -7,6 +7,7 @@ package final class LogStore: Sendable {
     private let options: LogOptions
     private let pool: SegmentPool
     private let threads: WorkerThreads
+    private let sealingSpaces = SealingSpaces()
     private let logger: Logger
 
     /// Keeps spare segments in `spareFolder`.
@@ -56,6 +57,7 @@ package final class LogStore: Sendable {
             options: options,
             pool: pool,
             threads: threads,
+            sealingSpaces: sealingSpaces,
             logger: logger
         )
     }

@@ -99,61 +99,68 @@ final class SealingKeys: Sendable {
 
     // MARK: Frames
 
-    /// Bytes that sealing adds to a frame's payload: the key's id and the frame's number before it,
-    /// and the tag behind.
-    static let overheadBytes = 16 + DataKey.tagBytes
-
     /// Seals a frame's payload, and sets the checksum of its header, which is otherwise whole.
     ///
     /// - Parameters:
     ///   - payload: Prefixes and data, without padding.
     ///   - header: The frame's header, with the bytes of the sealed payload.
+    ///   - space: Where the sealed payload goes.
     ///   - passed: The offset that every reader has passed: keys of frames before it are dropped.
-    /// - Returns: The sealed payload with its padding.
     /// - Throws: Where a new key was needed and could not be stored.
     func seal(
         _ payload: UnsafeRawBufferPointer,
         of header: inout FrameHeader,
+        into space: UnsafeMutableRawBufferPointer,
         passed: UInt64
-    ) throws(SystemError) -> PaddedBytes {
-        let (id, key, number) = try nextNumber(at: header.offset, passed: passed)
-        let sealed = PaddedBytes(count: Int(header.payloadBytes))
-        sealed.space.store(id, at: 0)
-        sealed.space.store(number, at: 8)
-        key.seal(
-            payload,
-            number: number,
-            authenticating: header.authenticated,
-            into: UnsafeMutableRawBufferPointer(rebasing: sealed.space[16...])
-        )
-        header.payloadChecksum = CRC32C.checksum(UnsafeRawBufferPointer(sealed.space))
-        return sealed
+    ) throws(SystemError) {
+        let chunks = SealedPayload.chunks(ofPlain: payload.count)
+        let (id, key, number) = try takeNumbers(chunks, at: header.offset, passed: passed)
+        space.store(id, at: 0)
+        space.store(number, at: 8)
+        let context = header.authenticated
+        for index in 0..<chunks {
+            let plain = SealedPayload.plain(index, of: payload.count)
+            let sealed = SealedPayload.sealed(index, plain)
+            key.seal(
+                UnsafeRawBufferPointer(rebasing: payload[plain]),
+                number: number + UInt64(index),
+                authenticating: context,
+                into: UnsafeMutableRawBufferPointer(rebasing: space[sealed])
+            )
+        }
+        header.payloadChecksum = CRC32C.checksum(UnsafeRawBufferPointer(space))
     }
 
-    /// Opens a frame's sealed payload into a space of `overheadBytes` less.
+    /// Opens a frame's sealed payload into a space of the plain one's size.
     ///
     /// - Returns: Whether it is genuine.
     /// - Throws: `LogError.sealed` where its key cannot be had.
     func open(
-        _ sealed: UnsafeRawBufferPointer,
+        _ payload: UnsafeRawBufferPointer,
         of header: FrameHeader,
         into space: UnsafeMutableRawBufferPointer
     ) throws(LogError) -> Bool {
-        let id = sealed.load64(0)
+        let id = payload.load64(0)
+        let number = payload.load64(8)
         let (key, failure) = state.withLock { ($0.opened[id], $0.failure) }
         guard let key else {
             if let failure { throw .sealed(path: path, failure) }
             return false  // a key that never was: the id is not what was written
         }
-        return key.open(
-            UnsafeRawBufferPointer(rebasing: sealed[16...]),
-            number: sealed.load64(8),
-            authenticating: header.authenticated,
-            into: space
-        )
+        let context = header.authenticated
+        return (0..<SealedPayload.chunks(ofPlain: space.count)).allSatisfy { index in
+            let plain = SealedPayload.plain(index, of: space.count)
+            return key.open(
+                UnsafeRawBufferPointer(rebasing: payload[SealedPayload.sealed(index, plain)]),
+                number: number &+ UInt64(index),
+                authenticating: context,
+                into: UnsafeMutableRawBufferPointer(rebasing: space[plain])
+            )
+        }
     }
 
-    private func nextNumber(
+    private func takeNumbers(
+        _ count: Int,
         at offset: UInt64,
         passed: UInt64
     ) throws(SystemError) -> (id: UInt64, key: DataKey, number: UInt64) {
@@ -163,7 +170,7 @@ final class SealingKeys: Sendable {
             guard let current = state.current else {
                 preconditionFailure("the one thread that writes made a key")
             }
-            state.current?.next += 1
+            state.current?.next += UInt64(count)
             return (current.id, current.key, current.next)
         }
     }
@@ -251,25 +258,6 @@ final class SealingKeys: Sendable {
         }
         try Folder.replaceFile(path, with: bytes, permissions: 0o600, fault: fault)
     }
-}
-
-/// A block of bytes with zeros behind it up to the alignment of frames.
-final class PaddedBytes: @unchecked Sendable {
-    private let storage: UnsafeMutableRawBufferPointer
-    /// The bytes alone.
-    let space: UnsafeMutableRawBufferPointer
-
-    init(count: Int) {
-        let padded = RecordBatch.padded(count)
-        storage = .allocate(byteCount: padded, alignment: 16)
-        space = UnsafeMutableRawBufferPointer(rebasing: storage[..<count])
-        for index in count..<padded { storage[index] = 0 }
-    }
-
-    deinit { storage.deallocate() }
-
-    /// With the padding.
-    var padded: UnsafeRawBufferPointer { UnsafeRawBufferPointer(storage) }
 }
 
 extension FirehoseError {

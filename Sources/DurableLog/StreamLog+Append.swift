@@ -112,8 +112,9 @@ extension StreamLog {
         parts.reserveCapacity(batches.count * 2)
         var receipts: [AppendReceipt] = []
         receipts.reserveCapacity(batches.count)
-        // Held until they are written.
-        var sealedPayloads: [PaddedBytes] = []
+        let sealed = isSealed ? sealingSpaces.take() : nil
+        defer { if let sealed { sealingSpaces.giveBack(sealed) } }
+        sealed?.begin(batches.reduce(0) { $0 + Int($1.frameBytes(isSealed: true)) })
         var mark = writer.end
         var used: UInt64 = 0
         for pending in batches {
@@ -123,24 +124,23 @@ extension StreamLog {
             var header = FrameHeader(
                 of: tag,
                 at: mark,
-                payloadBytes: UInt32(
-                    pending.batch.payloadBytes + (isSealed ? SealingKeys.overheadBytes : 0)
-                ),
+                payloadBytes: UInt32(pending.payloadBytes(isSealed: isSealed)),
                 recordCount: UInt32(pending.batch.recordCount),
                 payloadChecksum: 0,
                 arrival: writer.arrival,
                 committed: writer.end.position.offset,
                 isSealed: isSealed
             )
-            var payload = pending.batch.paddedPayload
-            if isSealed {
-                let sealed = try sealing.seal(
-                    pending.batch.payload,
+            var payload = isSealed ? pending.batch.payload : pending.batch.paddedPayload
+            if let sealed {
+                let (space, padded) = sealed.next(Int(header.payloadBytes))
+                try sealing.seal(
+                    payload,
                     of: &header,
+                    into: space,
                     passed: slowestOffset.load(ordering: .relaxed)
                 )
-                sealedPayloads.append(sealed)
-                payload = sealed.padded
+                payload = padded
             } else {
                 header.payloadChecksum = CRC32C.checksum(pending.batch.payload)
             }
@@ -166,12 +166,10 @@ extension StreamLog {
             )
             mark = header.end
         }
-        try withExtendedLifetime(sealedPayloads) { () throws(SystemError) in
-            try segment.file.write(
-                gathering: &parts,
-                at: segment.place(of: writer.end.position.offset)
-            )
-        }
+        try segment.file.write(
+            gathering: &parts,
+            at: segment.place(of: writer.end.position.offset)
+        )
         if options.durability == .fsync { try segment.file.sync() }
         writer.end = mark
         publish(mark)

@@ -17,6 +17,7 @@ package final class StreamLog: RecordLog, Sendable {
     let options: LogOptions
     let pool: SegmentPool
     let threads: WorkerThreads
+    let sealingSpaces: SealingSpaces
     let logger: Logger
     let queue: Mutex<LogWriterStateMachine<PendingAppend>>
     let writer: Mutex<Writer>
@@ -37,8 +38,13 @@ package final class StreamLog: RecordLog, Sendable {
 
         /// Bytes that its frame takes.
         func frameBytes(isSealed: Bool) -> UInt64 {
-            let more = isSealed ? SealingKeys.overheadBytes : 0
-            return UInt64(FrameHeader.byteCount + RecordBatch.padded(batch.payloadBytes + more))
+            UInt64(FrameHeader.byteCount + RecordBatch.padded(payloadBytes(isSealed: isSealed)))
+        }
+
+        /// Bytes of its frame's payload.
+        func payloadBytes(isSealed: Bool) -> Int {
+            isSealed
+                ? SealedPayload.byteCount(ofPlain: batch.payloadBytes) : batch.payloadBytes
         }
     }
 
@@ -88,6 +94,7 @@ package final class StreamLog: RecordLog, Sendable {
         options: LogOptions,
         pool: SegmentPool,
         threads: WorkerThreads,
+        sealingSpaces: SealingSpaces,
         logger: Logger
     ) throws(LogError) {
         try LogError.catching { () throws(SystemError) in try Folder.create(folder) }
@@ -104,6 +111,7 @@ package final class StreamLog: RecordLog, Sendable {
         self.options = options
         self.pool = pool
         self.threads = threads
+        self.sealingSpaces = sealingSpaces
         self.logger = logger
         identity = found.logIdentity
         queue = Mutex(

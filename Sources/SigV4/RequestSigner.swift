@@ -63,10 +63,10 @@ package final class RequestSigner: Sendable {
         let scope = "\(time.basicDate)/\(region)/\(service)/aws4_request"
         let text = [
             "AWS4-HMAC-SHA256", time.basicDateTime, scope,
-            Self.hex(SHA256.hash(data: Array(canonical.utf8))),
+            Hexadecimal.text(SHA256.hash(data: Array(canonical.utf8))),
         ].joined(separator: "\n")
         let key = signingKey(date: time.basicDate)
-        let signature = Self.hex(
+        let signature = Hexadecimal.text(
             HMAC<SHA256>.authenticationCode(for: Array(text.utf8), using: key)
         )
         headers.append(
@@ -123,14 +123,5 @@ package final class RequestSigner: Sendable {
     private static func trimmed(_ value: String) -> String {
         value.split(whereSeparator: { $0 == " " || $0 == "\t" || $0 == "\n" })
             .joined(separator: " ")
-    }
-
-    /// Lower-case hexadecimal digits.
-    package static func hex(_ bytes: some Sequence<UInt8>) -> String {
-        let digits = Array("0123456789abcdef".utf8)
-        return String(
-            decoding: bytes.flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] },
-            as: UTF8.self
-        )
     }
 }

@@ -36,14 +36,8 @@ package final class RequestVerifier: Sendable {
         /// Everything of the canonical request before the payload's hash.
         let canonicalHead: [UInt8]
         /// The payload's hash as it stands in the canonical request, where the request names it.
-        let namedPayloadHash: String?
+        let namedPayloadHash: [UInt8]?
         let isPresigned: Bool
-    }
-
-    private struct Key: Sendable {
-        var key: AccessKey
-        /// Keyed by scope; a derived key holds for a day, a region and a service.
-        var derived: [String: HMAC<SHA256>] = [:]
     }
 
     /// Requests may be so much older or newer than the clock says.
@@ -53,7 +47,9 @@ package final class RequestVerifier: Sendable {
     private let service: String
     private let region: String?
     private let indices: [String: Int]
-    private let keys: Mutex<[Key]>
+    private let accessKeys: [AccessKey]
+    /// By key and scope: a derived key holds for a day, a region and a service.
+    private let derived: Mutex<[[String: HMAC<SHA256>]]>
 
     /// Verifies requests for a service.
     ///
@@ -68,7 +64,8 @@ package final class RequestVerifier: Sendable {
             keys.enumerated().map { ($1.credentials.accessKeyID, $0) },
             uniquingKeysWith: { first, _ in first }
         )
-        self.keys = Mutex(keys.map { Key(key: $0) })
+        accessKeys = keys
+        derived = Mutex(Array(repeating: [:], count: keys.count))
     }
 
     /// Checks all of a request that can be checked before its body is there.
@@ -78,15 +75,15 @@ package final class RequestVerifier: Sendable {
     package func claim(of head: Head, now: Timestamp) throws(FirehoseError) -> Claim {
         let request = SignedRequest(head)
         let parts = try request.signatureParts()
-        let scope = try CredentialScope(parts.credential, region: region, service: service)
-        guard let index = indices[scope.accessKeyID] else { throw .unrecognizedClient }
-        try checkKey(keys.withLock { $0[index].key }, parts.securityToken, now)
-        try parts.checkTime(scope: scope, now: now)
-        let named = try request.namedPayloadHash(parts)
+        try parts.scope.check(region: region, service: service)
+        guard let index = indices[parts.scope.accessKeyID] else { throw .unrecognizedClient }
+        try checkKey(accessKeys[index], parts.securityToken, now)
+        try parts.checkTime(now: now)
+        let named = request.namedPayloadHash(parts)
         return Claim(
             keyIndex: index,
             needsBodyHash: named != SignedRequest.unsignedPayload,
-            scope: scope.text,
+            scope: parts.scope.text,
             dateTime: parts.dateTime,
             signature: parts.signature,
             canonicalHead: try request.canonicalHead(parts),
@@ -103,14 +100,15 @@ package final class RequestVerifier: Sendable {
     ///     the claim does not need it.
     /// - Throws: InvalidSignature.
     package func verify(_ claim: Claim, bodyHash: [UInt8]) throws(FirehoseError) {
-        let key = keys.withLock { $0[claim.keyIndex].derived[claim.scope] }
+        let key = derived.withLock { $0[claim.keyIndex][claim.scope] }
         let signing = key ?? derive(claim)
-        let hex = RequestSigner.hex(bodyHash)
-        if let named = claim.namedPayloadHash, named != SignedRequest.unsignedPayload, named != hex
-        {
+        var hash: [UInt8] = []
+        hash.reserveCapacity(64)
+        Hexadecimal.append(bodyHash, to: &hash)
+        if let named = claim.namedPayloadHash, claim.needsBodyHash, named != hash {
             throw .signatureMismatch
         }
-        var isRight = matches(claim, payloadHash: claim.namedPayloadHash ?? hex, signing)
+        var isRight = matches(claim, payloadHash: claim.namedPayloadHash ?? hash, signing)
         if !isRight, claim.isPresigned, claim.namedPayloadHash == nil {
             // Whoever makes a URL often does not know the body yet, and says so nowhere.
             isRight = matches(claim, payloadHash: SignedRequest.unsignedPayload, signing)
@@ -118,23 +116,22 @@ package final class RequestVerifier: Sendable {
         guard isRight else { throw .signatureMismatch }
         guard key == nil else { return }
         // Only what proved right is kept: scopes are the sender's to choose.
-        keys.withLock { keys in
-            if keys[claim.keyIndex].derived.count >= Self.maximumDerivedKeys {
-                keys[claim.keyIndex].derived.removeAll()
+        derived.withLock { derived in
+            if derived[claim.keyIndex].count >= Self.maximumDerivedKeys {
+                derived[claim.keyIndex].removeAll()
             }
-            keys[claim.keyIndex].derived[claim.scope] = signing
+            derived[claim.keyIndex][claim.scope] = signing
         }
     }
 
     private func matches(
         _ claim: Claim,
-        payloadHash: String,
+        payloadHash: [UInt8],
         _ signing: HMAC<SHA256>
     ) -> Bool {
         var hash = SHA256()
         claim.canonicalHead.withUnsafeBytes { hash.update(bufferPointer: $0) }
-        var last = payloadHash
-        last.withUTF8 { hash.update(bufferPointer: UnsafeRawBufferPointer($0)) }
+        payloadHash.withUnsafeBytes { hash.update(bufferPointer: $0) }
         var text: [UInt8] = []
         text.reserveCapacity(192)
         text += "AWS4-HMAC-SHA256\n".utf8
@@ -142,7 +139,7 @@ package final class RequestVerifier: Sendable {
         text.append(0x0a)
         text += claim.scope.utf8
         text.append(0x0a)
-        text += RequestSigner.hex(hash.finalize()).utf8
+        Hexadecimal.append(hash.finalize(), to: &text)
         var code = signing
         code.update(data: text)
         // In constant time: every byte is looked at.
@@ -150,7 +147,7 @@ package final class RequestVerifier: Sendable {
     }
 
     private func derive(_ claim: Claim) -> HMAC<SHA256> {
-        let secret = keys.withLock { $0[claim.keyIndex].key.credentials.secretAccessKey }
+        let secret = accessKeys[claim.keyIndex].credentials.secretAccessKey
         var key = SymmetricKey(data: Array("AWS4\(secret)".utf8))
         for part in claim.scope.split(separator: "/") {
             key = SymmetricKey(

@@ -2,8 +2,9 @@ internal import Records
 
 /// What a request says about its signature, in headers or in the query.
 struct SignatureParts {
-    var credential: String
-    var signedHeaders: [Substring]
+    var scope: CredentialScope
+    /// Names in lower case, sorted.
+    var signedHeaders: [ArraySlice<UInt8>]
     /// 32 bytes.
     var signature: [UInt8]
     /// As it is signed: `yyyyMMddTHHmmssZ`.
@@ -15,8 +16,8 @@ struct SignatureParts {
     var isPresigned: Bool { expires != nil }
 
     /// Checks the time against the scope's day and the clock.
-    func checkTime(scope: CredentialScope, now: Timestamp) throws(FirehoseError) {
-        guard dateTime.prefix(8) == scope.date else {
+    func checkTime(now: Timestamp) throws(FirehoseError) {
+        guard dateTime.utf8.prefix(8).elementsEqual(scope.date.utf8) else {
             throw FirehoseError(
                 .invalidSignature,
                 "Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date "
@@ -53,68 +54,57 @@ struct SignatureParts {
     }
 
     private static func text(_ moment: Timestamp) -> String { CivilTime(moment).basicDateTime }
-
-    /// The bytes of a signature: 64 lower-case hexadecimal digits.
-    static func bytes(ofSignature text: Substring) -> [UInt8]? {
-        guard text.utf8.count == 64 else { return nil }
-        var bytes: [UInt8] = []
-        var high: UInt8?
-        for digit in text.utf8 {
-            let value: UInt8
-            switch digit {
-            case UInt8(ascii: "0")...UInt8(ascii: "9"): value = digit - UInt8(ascii: "0")
-            case UInt8(ascii: "a")...UInt8(ascii: "f"): value = digit - UInt8(ascii: "a") + 10
-            default: return nil
-            }
-            if let first = high {
-                bytes.append(first << 4 | value)
-                high = nil
-            } else {
-                high = value
-            }
-        }
-        return bytes
-    }
 }
 
 /// `AKID/20150830/us-east-1/firehose/aws4_request`.
 struct CredentialScope {
     var accessKeyID: String
-    var date: Substring
+    var date: String
+    var region: String
+    var service: String
+    var terminator: String
     /// Everything behind the key's id.
     var text: String
 
-    init(_ credential: String, region: String?, service: String) throws(FirehoseError) {
+    init(_ credential: ArraySlice<UInt8>) throws(FirehoseError) {
         // Ids have no slash; all else does not bear one either.
-        let parts = credential.split(separator: "/", omittingEmptySubsequences: false)
+        let parts = credential.fields(separatedBy: UInt8(ascii: "/"))
         guard parts.count == 5 else {
             throw FirehoseError(
                 .incompleteSignature,
                 "Credential must have exactly 5 slash-delimited elements, e.g. "
-                    + "keyid/date/region/service/term, got '\(credential)'"
+                    + "keyid/date/region/service/term, got "
+                    + "'\(String(decoding: credential, as: UTF8.self))'"
             )
         }
-        if let region, parts[2] != region {
+        accessKeyID = String(decoding: parts[0], as: UTF8.self)
+        date = String(decoding: parts[1], as: UTF8.self)
+        region = String(decoding: parts[2], as: UTF8.self)
+        service = String(decoding: parts[3], as: UTF8.self)
+        terminator = String(decoding: parts[4], as: UTF8.self)
+        text = String(decoding: credential[parts[1].startIndex...], as: UTF8.self)
+    }
+
+    /// Holds the scope against the service that it must be for; any region will do where it is nil.
+    func check(region: String?, service: String) throws(FirehoseError) {
+        if let region, self.region != region {
             throw FirehoseError(
                 .invalidSignature,
-                "Credential should be scoped to a valid region, not '\(parts[2])'."
+                "Credential should be scoped to a valid region, not '\(self.region)'."
             )
         }
-        guard parts[3] == service else {
+        guard self.service == service else {
             throw FirehoseError(
                 .invalidSignature,
                 "Credential should be scoped to correct service: '\(service)'."
             )
         }
-        guard parts[4] == "aws4_request" else {
+        guard terminator == "aws4_request" else {
             throw FirehoseError(
                 .invalidSignature,
                 "Credential should be scoped with a valid terminator: 'aws4_request', not "
-                    + "'\(parts[4])'."
+                    + "'\(terminator)'."
             )
         }
-        accessKeyID = String(parts[0])
-        date = parts[1]
-        text = String(credential[parts[1].startIndex...])
     }
 }

@@ -2,7 +2,7 @@ internal import Records
 
 /// Reads a request's head as SigV4 does, and writes its canonical form.
 struct SignedRequest {
-    static let unsignedPayload = "UNSIGNED-PAYLOAD"
+    static let unsignedPayload = Array("UNSIGNED-PAYLOAD".utf8)
     /// A presigned request is good for seven days at the most (IAM user guide, "Signing elements").
     static let maximumExpires = 604_800
 
@@ -10,65 +10,105 @@ struct SignedRequest {
     private let path: Substring
     /// Names and values, decoded, in the order of the URL.
     private let query: [(name: String, value: String)]
+    /// The first header of each of these names.
+    private var authorization: String?
+    private var amazonDate: String?
+    private var date: String?
+    private var securityToken: String?
+    private var contentHash: String?
+    private var hasTarget = false
 
     init(_ head: RequestVerifier.Head) {
         self.head = head
-        let target = head.target.utf8
-        guard let mark = target.firstIndex(of: UInt8(ascii: "?")) else {
+        if let mark = head.target.utf8.firstIndex(of: UInt8(ascii: "?")) {
+            path = head.target[..<mark]
+            query = Self.query(head.target[mark...].dropFirst())
+        } else {
             path = head.target[...]
             query = []
-            return
         }
-        path = head.target[..<mark]
-        query = head.target[target.index(after: mark)...]
-            .split(separator: "&", omittingEmptySubsequences: true)
-            .map { pair in
-                let equals = pair.firstIndex(of: "=") ?? pair.endIndex
-                return (
-                    URIEncoding.decode(pair[..<equals]),
-                    URIEncoding.decode(pair[equals...].dropFirst())
-                )
+        for (name, value) in head.headers {
+            switch name.utf8.count {
+            case 4 where Self.isSame(name, "date"): date = date ?? value
+            case 10 where Self.isSame(name, "x-amz-date"): amazonDate = amazonDate ?? value
+            case 12 where Self.isSame(name, "x-amz-target"): hasTarget = true
+            case 13 where Self.isSame(name, "authorization"):
+                authorization = authorization ?? value
+            case 20 where Self.isSame(name, "x-amz-security-token"):
+                securityToken = securityToken ?? value
+            case 20 where Self.isSame(name, "x-amz-content-sha256"):
+                contentHash = contentHash ?? value
+            default: break
             }
+        }
+    }
+
+    private static func query(_ text: Substring) -> [(name: String, value: String)] {
+        text.split(separator: "&", omittingEmptySubsequences: true).map { pair in
+            let equals = pair.firstIndex(of: "=") ?? pair.endIndex
+            return (
+                URIEncoding.decode(pair[..<equals]), URIEncoding.decode(pair[equals...].dropFirst())
+            )
+        }
     }
 
     // MARK: Parts
 
     func signatureParts() throws(FirehoseError) -> SignatureParts {
-        if let text = header("authorization") { return try headerParts(text) }
+        if let authorization { return try headerParts(Array(authorization.utf8)) }
         if value("X-Amz-Signature") != nil || value("X-Amz-Algorithm") != nil {
             return try queryParts()
         }
         throw FirehoseError(.missingAuthenticationToken, "Missing Authentication Token")
     }
 
-    private func headerParts(_ text: String) throws(FirehoseError) -> SignatureParts {
-        let scheme = text.prefix { $0 != " " }
-        guard scheme == "AWS4-HMAC-SHA256" else {
+    private func headerParts(_ text: [UInt8]) throws(FirehoseError) -> SignatureParts {
+        let scheme = text.prefix { $0 != UInt8(ascii: " ") }
+        guard scheme.elementsEqual("AWS4-HMAC-SHA256".utf8) else {
             throw FirehoseError(
                 .incompleteSignature,
                 "Authorization header must be of the form AWS4-HMAC-SHA256 Credential=..., "
                     + "SignedHeaders=..., Signature=..."
             )
         }
-        var fields: [Substring: Substring] = [:]
-        for field in text[scheme.endIndex...].split(separator: ",") {
-            let pair = field.drop { $0 == " " }
-            guard let equals = pair.firstIndex(of: "=") else { continue }
-            let name = pair[..<equals]
-            guard fields[name] == nil else { throw Self.incomplete(["'\(name)' only once"]) }
-            var value = pair[equals...].dropFirst()
-            while value.last == " " { value.removeLast() }
-            fields[name] = value
+        var credential: ArraySlice<UInt8> = []
+        var signedHeaders: ArraySlice<UInt8> = []
+        var signature: ArraySlice<UInt8> = []
+        for field in text[scheme.endIndex...].fields(separatedBy: UInt8(ascii: ",")) {
+            let pair = field.drop { $0 == UInt8(ascii: " ") }
+            if pair.isEmpty { continue }
+            let name = pair.prefix { $0 != UInt8(ascii: "=") }
+            var value = pair[name.endIndex...].dropFirst()
+            while value.last == UInt8(ascii: " ") { value.removeLast() }
+            if name.elementsEqual("Credential".utf8), credential.isEmpty {
+                credential = value
+            } else if name.elementsEqual("SignedHeaders".utf8), signedHeaders.isEmpty {
+                signedHeaders = value
+            } else if name.elementsEqual("Signature".utf8), signature.isEmpty {
+                signature = value
+            } else {
+                throw FirehoseError(
+                    .incompleteSignature,
+                    "Authorization header has a part that is none of Credential, SignedHeaders and "
+                        + "Signature, or one of them twice."
+                )
+            }
         }
-        let needed = ["Credential", "Signature", "SignedHeaders"]
-        var missing = needed.filter { (fields[Substring($0)] ?? "").isEmpty }
-            .map { "'\($0)' parameter" }
-        let date = header("x-amz-date") ?? header("date")
+        var missing: [String] = []
+        if credential.isEmpty { missing.append("'Credential' parameter") }
+        if signature.isEmpty { missing.append("'Signature' parameter") }
+        if signedHeaders.isEmpty { missing.append("'SignedHeaders' parameter") }
+        let date = amazonDate ?? date
         if date == nil { missing.append("existence of either a 'X-Amz-Date' or a 'Date' header") }
-        guard missing.isEmpty, let date, let credential = fields["Credential"],
-            let signature = fields["Signature"], let signedHeaders = fields["SignedHeaders"]
-        else { throw Self.incomplete(missing) }
-        guard let moment = Timestamp(basicDateTime: date) ?? Timestamp(fixdate: date) else {
+        guard missing.isEmpty, let date else {
+            // The header itself is not repeated: an answer may end up in logs.
+            throw FirehoseError(
+                .incompleteSignature,
+                missing.map { "Authorization header requires \($0)." }.joined(separator: " ")
+            )
+        }
+        let basic = Timestamp(basicDateTime: date)
+        guard let moment = basic ?? Timestamp(fixdate: date) else {
             throw FirehoseError(
                 .incompleteSignature,
                 "Date must be in ISO-8601 'basic format'. Got '\(date)'. See "
@@ -76,12 +116,12 @@ struct SignedRequest {
             )
         }
         return SignatureParts(
-            credential: String(credential),
-            signedHeaders: try checked(signedHeaders, hasDateHeader: true),
+            scope: try CredentialScope(credential),
+            signedHeaders: try checked(signedHeaders, isPresigned: false),
             signature: try Self.signature(signature),
-            dateTime: CivilTime(moment).basicDateTime,
+            dateTime: basic == nil ? CivilTime(moment).basicDateTime : date,
             moment: moment,
-            securityToken: header("x-amz-security-token"),
+            securityToken: securityToken,
             expires: nil
         )
     }
@@ -119,88 +159,76 @@ struct SignedRequest {
             )
         }
         return SignatureParts(
-            credential: values[1],
-            signedHeaders: try checked(values[3][...], hasDateHeader: false),
-            signature: try Self.signature(values[2][...]),
+            scope: try CredentialScope(Array(values[1].utf8)[...]),
+            signedHeaders: try checked(Array(values[3].utf8)[...], isPresigned: true),
+            signature: try Self.signature(Array(values[2].utf8)[...]),
             dateTime: values[4],
             moment: moment,
-            securityToken: value("X-Amz-Security-Token") ?? header("x-amz-security-token"),
+            securityToken: value("X-Amz-Security-Token") ?? securityToken,
             expires: expires
         )
     }
 
-    private static func signature(_ text: Substring) throws(FirehoseError) -> [UInt8] {
+    private static func signature(_ text: ArraySlice<UInt8>) throws(FirehoseError) -> [UInt8] {
         // Of another form, it is as wrong as one of this form can be.
-        guard let bytes = SignatureParts.bytes(ofSignature: text) else { throw .signatureMismatch }
+        guard let bytes = Hexadecimal.bytes(of64: text) else { throw .signatureMismatch }
         return bytes
-    }
-
-    private static func incomplete(_ missing: [String]) -> FirehoseError {
-        // The header itself is not repeated: an answer may end up in logs.
-        FirehoseError(
-            .incompleteSignature,
-            missing.map { "Authorization header requires \($0)." }.joined(separator: " ")
-        )
     }
 
     /// The signed headers' names: they must hold all on which the meaning of a request depends.
     private func checked(
-        _ list: Substring,
-        hasDateHeader: Bool
-    ) throws(FirehoseError) -> [Substring] {
-        let names = list.split(separator: ";", omittingEmptySubsequences: false)
+        _ list: ArraySlice<UInt8>,
+        isPresigned: Bool
+    ) throws(FirehoseError) -> [ArraySlice<UInt8>] {
+        let names = list.fields(separatedBy: UInt8(ascii: ";"))
+        guard names.count <= head.headers.count else { throw .signatureMismatch }
         // Sorted, each once, in lower case: no other list is canonical.
-        let isCanonical =
-            zip(names, names.dropFirst()).allSatisfy { $0.utf8.lexicographicallyPrecedes($1.utf8) }
-            && !list.utf8.contains { (UInt8(ascii: "A")...UInt8(ascii: "Z")).contains($0) }
-        guard isCanonical else { throw .signatureMismatch }
-        func mustBeSigned(_ name: Substring) -> Bool {
-            switch name {
-            case "host", "x-amz-target": true
-            case "x-amz-date": hasDateHeader
-            case "date": hasDateHeader && header("x-amz-date") == nil
-            default: false
-            }
+        let isSorted = zip(names, names.dropFirst()).allSatisfy { $0.lexicographicallyPrecedes($1) }
+        let isLowerCase = !list.contains {
+            (UInt8(ascii: "A")...UInt8(ascii: "Z")).contains($0)
         }
-        for (name, _) in head.headers {
-            let name = name.lowercased()
-            if mustBeSigned(name[...]), !names.contains(name[...]) {
-                throw FirehoseError(
-                    .invalidSignature,
-                    "'\(name)' must be a 'SignedHeader' in the AWS Authorization."
-                )
-            }
-        }
-        guard names.contains("host") else {
+        guard isSorted, isLowerCase else { throw .signatureMismatch }
+        func mustBeSigned(_ name: String, shown: String) throws(FirehoseError) {
+            guard !names.contains(where: { $0.elementsEqual(name.utf8) }) else { return }
             throw FirehoseError(
                 .invalidSignature,
-                "'Host' or ':authority' must be a 'SignedHeader' in the AWS Authorization."
+                "\(shown) must be a 'SignedHeader' in the AWS Authorization."
             )
+        }
+        try mustBeSigned("host", shown: "'Host' or ':authority'")
+        if hasTarget { try mustBeSigned("x-amz-target", shown: "'x-amz-target'") }
+        if !isPresigned {
+            let name = amazonDate == nil ? "date" : "x-amz-date"
+            try mustBeSigned(name, shown: "'\(name)'")
         }
         return names
     }
 
     /// The payload's hash where a signed part of the request names it; nil where it goes without
     /// saying that it is the body's.
-    func namedPayloadHash(_ parts: SignatureParts) throws(FirehoseError) -> String? {
-        if parts.signedHeaders.contains("x-amz-content-sha256"),
-            let hash = header("x-amz-content-sha256")
+    func namedPayloadHash(_ parts: SignatureParts) -> [UInt8]? {
+        if let contentHash,
+            parts.signedHeaders.contains(where: { $0.elementsEqual("x-amz-content-sha256".utf8) })
         {
-            return hash
+            return Array(contentHash.utf8)
         }
-        return parts.isPresigned ? value("X-Amz-Content-Sha256") : nil
-    }
-
-    private func header(_ name: String) -> String? {
-        head.headers.first { Self.isSame($0.name, name) }?.value
+        guard parts.isPresigned else { return nil }
+        return value("X-Amz-Content-Sha256").map { Array($0.utf8) }
     }
 
     private func value(_ name: String) -> String? { query.first { $0.name == name }?.value }
 
     /// Whether a header has a name that is given in lower case.
-    private static func isSame(_ name: String, _ lowercased: some StringProtocol) -> Bool {
-        name.utf8.count == lowercased.utf8.count
-            && zip(name.utf8, lowercased.utf8).allSatisfy { byte, small in
+    private static func isSame(_ name: String, _ lowercased: StaticString) -> Bool {
+        isSame(
+            name,
+            UnsafeBufferPointer(start: lowercased.utf8Start, count: lowercased.utf8CodeUnitCount)
+        )
+    }
+
+    private static func isSame(_ name: String, _ lowercased: some Collection<UInt8>) -> Bool {
+        name.utf8.count == lowercased.count
+            && zip(name.utf8, lowercased).allSatisfy { byte, small in
                 byte == small
                     || (UInt8(ascii: "A")...UInt8(ascii: "Z")).contains(byte)
                         && byte | 0x20 == small
@@ -215,12 +243,16 @@ struct SignedRequest {
         text.reserveCapacity(512)
         text += head.method.utf8
         text.append(0x0a)
-        text += URIEncoding.encode(Self.normalized(path), keepSlashes: true).utf8
+        if path == "/" {
+            text.append(UInt8(ascii: "/"))
+        } else {
+            text += URIEncoding.encode(Self.normalized(path), keepSlashes: true).utf8
+        }
         text.append(0x0a)
         if !query.isEmpty { text += canonicalQuery.utf8 }
         text.append(0x0a)
         for name in parts.signedHeaders {
-            text += name.utf8
+            text += name
             text.append(UInt8(ascii: ":"))
             try appendValues(of: name, to: &text)
             text.append(0x0a)
@@ -228,14 +260,14 @@ struct SignedRequest {
         text.append(0x0a)
         for (index, name) in parts.signedHeaders.enumerated() {
             if index > 0 { text.append(UInt8(ascii: ";")) }
-            text += name.utf8
+            text += name
         }
         text.append(0x0a)
         return text
     }
 
     private func appendValues(
-        of name: Substring,
+        of name: ArraySlice<UInt8>,
         to text: inout [UInt8]
     ) throws(FirehoseError) {
         var count = 0

@@ -1,5 +1,6 @@
 -- Posts one body over and over and looks at the answers.
---   wrk ... -s put.lua URL -- BODY_FILE TARGET MARKER EVERY
+--   wrk ... -s put.lua URL -- BODY_FILE MARKER EVERY [NAME VALUE]...
+-- Each NAME and VALUE is a header of every request.
 -- Every answer's status is checked; every EVERYth answer has to hold the Lua pattern MARKER.
 -- Prints one line: "result: " and a JSON object.
 
@@ -14,9 +15,10 @@ function init(args)
   wrk.method = "POST"
   wrk.body = file:read("*a")
   file:close()
-  wrk.headers["Content-Type"] = "application/x-amz-json-1.1"
-  wrk.headers["X-Amz-Target"] = args[2]
-  marker, every = args[3], tonumber(args[4])
+  marker, every = args[2], tonumber(args[3])
+  for name = 4, #args, 2 do
+    wrk.headers[args[name]] = args[name + 1]
+  end
   -- Globals, so that done() can read them from each thread.
   answers, sampled, refused, unmarked, complaint = 0, 0, 0, 0, ""
 end

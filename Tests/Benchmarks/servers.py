@@ -10,10 +10,19 @@ import subprocess
 import time
 from pathlib import Path
 
-from load import Body, LoadError, call
+from load import ACCESS_KEY, REGION, SECRET_KEY, Body, LoadError, call
 
 STREAM = "bench"
 TICKS = os.sysconf("SC_CLK_TCK")
+CREDENTIALS = json.dumps({
+    "keys": [
+        {
+            "accessKeyId": ACCESS_KEY,
+            "secretAccessKey": SECRET_KEY,
+            "allow": [{"actions": ["*"], "streams": ["*"]}],
+        }
+    ]
+})
 
 
 class Server:
@@ -89,6 +98,11 @@ class Server:
         stats = filter(None, map(stat_fields, self.processes()))
         return sum(int(fields[11]) + int(fields[12]) for fields in stats) / TICKS
 
+    def user_seconds(self) -> float:
+        """User time of the process tree so far: without what the kernel does for it."""
+        stats = filter(None, map(stat_fields, self.processes()))
+        return sum(int(fields[11]) for fields in stats) / TICKS
+
     def peak_rss_mb(self) -> float:
         """The sum of the tree's resident set high-water marks (VmHWM), in MB."""
         kib = 0
@@ -99,9 +113,20 @@ class Server:
 
 
 class Hydrant(Server):
-    """`hydrant serve` with one stream of the largest buffer, and an S3 that refuses connections."""
+    """`hydrant serve` with one stream of the largest buffer, and an S3 that refuses connections.
 
-    def __init__(self, binary: str, folder: Path, durability: str | None, compression: str):
+    `feature` is "verified" (it demands and checks signatures), "sealed" (it encrypts what it
+    stores), or "" for neither.
+    """
+
+    def __init__(
+        self,
+        binary: str,
+        folder: Path,
+        durability: str | None,
+        compression: str,
+        feature: str = "",
+    ):
         # Bound but not listening: connections are refused, and nobody else gets the port.
         self.dead_s3 = socket.socket()
         self.dead_s3.bind(("127.0.0.1", 0))
@@ -109,16 +134,25 @@ class Hydrant(Server):
         command = [binary, "serve", "--host", "127.0.0.1", "--port", "0"]
         command += ["--data-dir", str(folder / "data"), "--min-buffer-interval", "0"]
         command += ["--s3-endpoint", f"http://127.0.0.1:{self.dead_s3.getsockname()[1]}"]
-        command += ["--s3-region", "us-east-1"]
+        command += ["--s3-region", REGION]
         if durability:
             command += ["--durability", durability]
+        if feature == "verified":
+            self.secret_file, self.secret = folder / "keys.json", CREDENTIALS
+            command += ["--credentials", str(self.secret_file)]
+        elif feature == "sealed":
+            self.secret_file, self.secret = folder / "master.key", os.urandom(32).hex()
+            command += ["--encrypt-at-rest", "--master-key", str(self.secret_file)]
         environment = {
             name: value
             for name, value in os.environ.items()
             if not name.startswith("AWS_") and not name.lower().endswith("_proxy")
         }
-        environment |= {"AWS_ACCESS_KEY_ID": "bench", "AWS_SECRET_ACCESS_KEY": "bench-secret"}
+        environment |= {"AWS_ACCESS_KEY_ID": ACCESS_KEY, "AWS_SECRET_ACCESS_KEY": SECRET_KEY}
         super().__init__(command, folder, environment)
+        if feature:
+            self.secret_file.touch(mode=0o600)
+            self.secret_file.write_text(self.secret)
 
     def is_ready(self) -> bool:
         said = (self.folder / "stdout").read_text(errors="replace")

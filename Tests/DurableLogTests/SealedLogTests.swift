@@ -118,7 +118,7 @@ import Testing
             let payload = UnsafeRawBufferPointer(rebasing: header[64..<64 + count])
             let frame = UnsafeMutableRawBufferPointer(rebasing: all[start...])
             frame.store(CRC32C.checksum(payload), at: 24)
-            frame.store(CRC32C.checksum(UnsafeRawBufferPointer(rebasing: frame[8..<64])), at: 4)
+            frame.store(~CRC32C.checksum(UnsafeRawBufferPointer(rebasing: frame[8..<64])), at: 4)
         }
         try Folder.replaceFile(path, with: bytes)
         try harness.reopen()

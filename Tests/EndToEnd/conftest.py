@@ -7,15 +7,17 @@ kills of an earlier run.
 
 import os
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from itertools import count
 from pathlib import Path
 
 import pytest
 
 from buckets import FolderBucket, S3Bucket
+from keys import KEYS, write_keys
 from seaweed import SeaweedFS, fresh_bucket_name
 from server import BINARY, Hydrant, clean_environment
-from streams import fresh_name
+from streams import create_stream, fresh_name
 
 COUNTS = pytest.StashKey[list[str]]()
 SERVERS = pytest.StashKey[list[Hydrant]]()
@@ -130,6 +132,20 @@ def start_hydrant(make_hydrant: StartHydrant) -> StartHydrant:
 
 
 @pytest.fixture(scope="module")
+def start_module_hydrant(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[StartHydrant]:
+    """As `start_hydrant`, for servers that a module's tests share and that must end cleanly."""
+
+    def start(*options: str, **arguments) -> Hydrant:
+        server = Hydrant(tmp_path_factory.mktemp("hydrant"), *options, **arguments)
+        return stack.enter_context(contextmanager(_shared)(request, server))
+
+    with ExitStack() as stack:
+        yield start
+
+
+@pytest.fixture(scope="module")
 def hydrant(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Hydrant]:
@@ -144,6 +160,28 @@ def s3_hydrant(
     """A server that delivers to SeaweedFS, shared by a module's tests."""
     folder = tmp_path_factory.mktemp("hydrant-s3")
     yield from _shared(request, Hydrant(folder, environment=seaweed.environment))
+
+
+@pytest.fixture(scope="module")
+def guarded_hydrant(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Hydrant]:
+    """A server that demands signatures with one of `keys.KEYS`, shared by a module's tests."""
+    folder = tmp_path_factory.mktemp("hydrant-guarded")
+    keys = write_keys(folder / "keys.json", *KEYS)
+    yield from _shared(request, Hydrant(folder, "--credentials", str(keys)))
+
+
+@pytest.fixture
+def guarded_bucket(guarded_hydrant: Hydrant) -> FolderBucket:
+    """A bucket of the shared server that demands signatures, for one test."""
+    return FolderBucket(guarded_hydrant.data / "buckets", fresh_name("bucket"))
+
+
+@pytest.fixture
+def guarded_stream(guarded_hydrant: Hydrant, guarded_bucket: FolderBucket) -> str:
+    """A stream that delivers at once to the test's `guarded_bucket`."""
+    return create_stream(guarded_hydrant.client(), guarded_bucket.arn)
 
 
 @pytest.fixture

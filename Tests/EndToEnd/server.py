@@ -11,6 +11,7 @@ from pathlib import Path
 import boto3
 from botocore.config import Config
 
+from keys import PRODUCER, Key
 from waiting import wait_until
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -24,7 +25,7 @@ REGION, ACCOUNT = "us-east-1", "000000000000"
 GRACEFUL_STOP_SECONDS = 10
 """How long a server may take from SIGTERM to its exit."""
 
-LISTENING = re.compile(r"^hydrant is listening on http://127\.0\.0\.1:(\d+)$")
+LISTENING = re.compile(r"^hydrant is listening on (https?)://(?:127\.0\.0\.1|0\.0\.0\.0):(\d+)$")
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,7 @@ class Hydrant:
         self.options = list(options)
         self.environment = environment or {}
         self.port = port
+        self.scheme = "http"
         self.min_buffer_interval = min_buffer_interval
         self.process: subprocess.Popen | None = None
         self._asked_port = port
@@ -91,6 +93,19 @@ class Hydrant:
             )
         return self.process
 
+    def refusal_to_start(self) -> str:
+        """Starts a server that must refuse to run, and returns what it said about it."""
+        before = len(self.log())
+        process = self.spawn()
+        try:
+            status = process.wait(timeout=GRACEFUL_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            raise AssertionError("the server runs although it must not") from None
+        self.process = None
+        assert status > 0, f"exit status {status}"
+        assert self.stdout() == ""
+        return self.log()[before:]
+
     def sigterm(self) -> int:
         """Asks the server to stop; returns its exit status, which must come in time."""
         return self._end(signal.SIGTERM)
@@ -102,6 +117,11 @@ class Hydrant:
     def sigkill(self) -> None:
         """Kills the server at once."""
         self._end(signal.SIGKILL)
+
+    def sighup(self) -> None:
+        """Asks the server to read its keys and certificates again."""
+        assert self.process is not None, "the server does not run"
+        self.process.send_signal(signal.SIGHUP)
 
     def restart(self) -> "Hydrant":
         """Stops the server properly and starts it on the same data folder."""
@@ -131,7 +151,7 @@ class Hydrant:
             return False
         match = LISTENING.match(lines[0])
         assert match, f"unexpected on stdout: {lines[0]!r}"
-        self.port = int(match.group(1))
+        self.scheme, self.port = match.group(1), int(match.group(2))
         return True
 
     # MARK: What it says
@@ -142,7 +162,7 @@ class Hydrant:
 
     def log(self) -> str:
         """All that every run so far wrote to stderr."""
-        return self._stderr.read_text(errors="replace")
+        return self._stderr.read_text(errors="replace") if self._stderr.exists() else ""
 
     def log_tail(self, lines: int = 40) -> str:
         """The last lines of the log."""
@@ -171,32 +191,58 @@ class Hydrant:
     @property
     def endpoint(self) -> str:
         """The URL that producers talk to."""
-        return f"http://127.0.0.1:{self.port}"
+        return f"{self.scheme}://127.0.0.1:{self.port}"
 
-    def client(self, *, attempts: int = 1, parameter_validation: bool = True):
+    def client(
+        self,
+        key: Key = PRODUCER,
+        *,
+        attempts: int = 1,
+        parameter_validation: bool = True,
+        verify: Path | None = None,
+        certificate: tuple[Path, Path] | None = None,
+    ):
         """A boto3 client for this server.
 
         It makes one attempt unless told otherwise: a retry by the SDK would hide an error, and put
-        records twice. Without `parameter_validation` it sends what the API model forbids.
+        records twice. Without `parameter_validation` it sends what the API model forbids. `verify`
+        is the CA that the server's certificate must be from; `certificate` and its key are shown
+        to the server.
         """
         return boto3.session.Session().client(
             "firehose",
             endpoint_url=self.endpoint,
             region_name=REGION,
-            aws_access_key_id="producer",
-            aws_secret_access_key="producer-secret",
+            aws_access_key_id=key.access_key,
+            aws_secret_access_key=key.secret_key,
+            aws_session_token=key.token,
+            verify=None if verify is None else str(verify),
             config=Config(
                 retries={"total_max_attempts": attempts, "mode": "standard"},
                 parameter_validation=parameter_validation,
                 max_pool_connections=16,
+                client_cert=certificate and tuple(map(str, certificate)),
             ),
         )
 
     def peak_memory_bytes(self) -> int:
         """The most memory that the running server ever had resident."""
+        return self._status_kilobytes("VmHWM") * 1024
+
+    def memory_bytes(self) -> int:
+        """The memory that the running server has resident now."""
+        return self._status_kilobytes("VmRSS") * 1024
+
+    def _status_kilobytes(self, name: str) -> int:
         assert self.process is not None
         status = Path(f"/proc/{self.process.pid}/status").read_text()
-        return int(re.search(r"^VmHWM:\s+(\d+) kB$", status, re.MULTILINE).group(1)) * 1024
+        return int(re.search(rf"^{name}:\s+(\d+) kB$", status, re.MULTILINE).group(1))
+
+    def processor_seconds(self) -> float:
+        """The processor time that the running server has used."""
+        assert self.process is not None
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(") ")[2].split()
+        return sum(map(int, fields[11:13])) / os.sysconf("SC_CLK_TCK")
 
     def disk_bytes(self) -> int:
         """What the data folder takes on disk."""

@@ -82,7 +82,7 @@ import Testing
             let claim = try verifier.claim(of: head, now: Self.moment)
             let canonical =
                 String(decoding: claim.canonicalHead, as: UTF8.self)
-                + RequestSigner.hex(Self.hash(item.request.body))
+                + Hexadecimal.text(Self.hash(item.request.body))
             #expect(canonical == item.canonicalRequest, "\(item.name)")
             try verifier.verify(claim, bodyHash: Self.hash(item.request.body))
             #expect(throws: FirehoseError.self, "\(item.name)") {

@@ -62,7 +62,7 @@ package struct S3ObjectStore: ObjectStore {
                 method: "PUT",
                 path: path,
                 headers: headers,
-                payloadHash: RequestSigner.hex(object.sha256)
+                payloadHash: Hexadecimal.text(object.sha256)
             ),
             at: time.now()
         )
