@@ -6,7 +6,7 @@ HYDRANT := .build/release/hydrant
 PYTEST_FLAGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help build test lint test-swift test-end-to-end demo bench system clean
+.PHONY: help build test lint test-swift test-end-to-end demo bench system tools clean
 
 help: ## Show this list.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -26,7 +26,7 @@ test-swift: system ## Run the Swift tests.
 	$(SWIFT) build --build-tests
 	$(SWIFT) test --skip-build
 
-test-end-to-end: $(HYDRANT) $(VENV)/ready ## Run real clients against the server against real stores.
+test-end-to-end: tools $(HYDRANT) $(VENV)/ready ## Run real clients against the server against real stores.
 	HYDRANT_BINARY=$(abspath $(HYDRANT)) $(VENV)/bin/python -m pytest Tests/EndToEnd $(PYTEST_FLAGS)
 
 bench: $(HYDRANT) ## Measure ingest beside nginx; prints ratios.
@@ -43,6 +43,10 @@ $(HYDRANT): system
 system:
 	@(test -e /usr/include/zlib.h && find /usr/include -name curl.h | grep -q curl) \
 		|| (apt-get update -qq && apt-get install -y -qq libcurl4-openssl-dev zlib1g-dev)
+
+# curl's own signer is one of the end-to-end tests' clients.
+tools:
+	@command -v curl >/dev/null || (apt-get update -qq && apt-get install -y -qq curl)
 
 $(VENV)/ready: Tests/EndToEnd/requirements.txt
 	python3 -m venv $(VENV) || (apt-get update -qq && apt-get install -y -qq python3-venv \
