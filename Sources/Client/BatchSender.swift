@@ -23,10 +23,12 @@ package struct BatchSender: Sendable {
     /// Puts a batch until all of it is taken.
     ///
     /// - Throws: `FirehoseClient.Failure` for the first record that was not taken in time, or at
-    ///   once where it is of no use to try again; `taken` has counted the others then.
+    ///   once where it is of no use to try again; `taken` has counted the others then. `retrying`
+    ///   hears of the first failure of a batch that is tried again.
     package func send(
         _ batch: [[UInt8]],
-        taken: (_ records: Int, _ bytes: Int) -> Void
+        taken: (_ records: Int, _ bytes: Int) -> Void,
+        retrying: (FirehoseClient.Failure) -> Void
     ) async throws {
         var rest = batch
         var delays = RetryDelays(base: .milliseconds(100), cap: .seconds(5))
@@ -47,10 +49,11 @@ package struct BatchSender: Sendable {
                 failure = error
             }
             let now = time.now()
-            let start = firstFailure ?? now
-            firstFailure = start
-            guard now - start < retryDuration else { throw failure }
-            try await time.sleep(until: now + delays.next(using: &generator))
+            let end = (firstFailure ?? now) + retryDuration
+            guard now < end else { throw failure }
+            if firstFailure == nil { retrying(failure) }
+            firstFailure = firstFailure ?? now
+            try await time.sleep(until: min(end, now + delays.next(using: &generator)))
         }
     }
 }

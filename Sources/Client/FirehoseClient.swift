@@ -19,7 +19,9 @@ package final class FirehoseClient: Sendable {
 
         /// Whether the same request may well work later.
         package var isTransient: Bool {
-            [0, 408, 429].contains(status) || status >= 500 || code.hasPrefix("Throttling")
+            let isOnTheWay = ["Unresolved", "Unreachable", "Timeout", "ConnectionLost"]
+            return status == 0 && isOnTheWay.contains(code) || [408, 429].contains(status)
+                || status >= 500 || code.hasPrefix("Throttling")
         }
     }
 
@@ -69,9 +71,12 @@ package final class FirehoseClient: Sendable {
             )
         }
         return entries.map { entry in
-            entry["ErrorCode"]?.string.map {
-                Failure(status: 503, code: $0, message: entry["ErrorMessage"]?.string ?? "")
-            }
+            guard entry["RecordId"]?.string == nil else { return nil }
+            return Failure(
+                status: 503,
+                code: entry["ErrorCode"]?.string ?? "InternalFailure",
+                message: entry["ErrorMessage"]?.string ?? ""
+            )
         }
     }
 
@@ -112,12 +117,17 @@ package final class FirehoseClient: Sendable {
         guard response.status == 200, let answer else {
             throw Failure(
                 status: response.status,
-                code: answer?["__type"]?.string ?? "HTTP\(response.status)",
+                code: Self.name(ofType: answer?["__type"]?.string) ?? "HTTP\(response.status)",
                 message: answer?["message"]?.string ?? answer?["Message"]?.string
                     ?? String(decoding: response.body.prefix(200), as: UTF8.self)
             )
         }
         return answer
+    }
+
+    /// Some servers write a namespace before the name: `com.amazonaws.firehose#Name`.
+    private static func name(ofType type: String?) -> String? {
+        type.map { String($0.split(separator: "#").last ?? "") }
     }
 
     private static func decode(_ body: [UInt8]) throws -> JSONValue {

@@ -26,18 +26,20 @@ final class StreamPipeline: Sendable {
     /// What the stream's configuration means for buffers that are still open.
     private struct Settings {
         var version: Int
-        var destination: S3Destination
-        var template: KeyTemplate
-        /// The stream is to be delivered in a way that this program does not have: its records stay
-        /// in the log.
-        var isParked: Bool
+        /// Nil where the stream is to be delivered in a way that this program does not have: its
+        /// records stay in the log.
+        var target: (destination: S3Destination, template: KeyTemplate)?
 
         init(_ stream: DeliveryStream) throws(FirehoseError) {
             version = stream.version
-            destination = stream.destination.s3 ?? S3Destination(bucketARN: "")
-            isParked = !StreamRules.undeliverableMembers(of: stream.destination).isEmpty
-            template = try KeyTemplate(isParked ? "" : destination.prefix ?? "", as: .prefix)
+            guard StreamRules.undeliverableMembers(of: stream.destination).isEmpty,
+                let destination = stream.destination.s3
+            else { return }
+            let template = try KeyTemplate(destination.prefix ?? "", as: .prefix)
+            target = (destination, template)
         }
+
+        var hints: BufferingHints { target?.destination.bufferingHints ?? BufferingHints() }
     }
 
     /// What all pipelines of a server have in common.
@@ -81,7 +83,7 @@ final class StreamPipeline: Sendable {
         startedAt = shared.options.time.now()
         machine = Mutex(
             BufferStateMachine(
-                hints: settings.destination.bufferingHints,
+                hints: settings.hints,
                 maximumInFlight: shared.options.maximumBuffersInFlight,
                 checkpoint: checkpoint,
                 resumed: resumed.map { .init(sequence: $0.sequence, end: $0.end) },
@@ -95,7 +97,7 @@ final class StreamPipeline: Sendable {
     func update(_ stream: DeliveryStream) throws(FirehoseError) {
         let new = try Settings(stream)
         settings.withLock { $0 = new }
-        machine.withLock { $0.hints = new.destination.bufferingHints }
+        machine.withLock { $0.hints = new.hints }
         signal.notify()
     }
 
@@ -124,7 +126,7 @@ final class StreamPipeline: Sendable {
 
     /// One step: waits for something, or seals a buffer and gives it.
     private func step() async throws -> JournalEntry? {
-        if settings.withLock({ $0.isParked }) {
+        if settings.withLock({ $0.target == nil }) {
             await signal.wait()
             return nil
         }
@@ -157,12 +159,14 @@ final class StreamPipeline: Sendable {
         limit: LogMark,
         _ sequence: UInt64,
         _ arrival: Timestamp
-    ) async throws -> JournalEntry {
-        let entry = try await shared.diskThreads.run { [self] _ in
+    ) async throws -> JournalEntry? {
+        let entry = try await shared.diskThreads.run { [self] _ -> JournalEntry? in
             let settings = settings.withLock { $0 }
+            // It may have been parked since the step was chosen.
+            guard let (destination, template) = settings.target else { return nil }
             let end = try log.cut(
                 from: start,
-                maximumBytes: settings.destination.bufferingHints.sizeInBytes,
+                maximumBytes: destination.bufferingHints.sizeInBytes,
                 limit: limit
             )
             var generator = SystemRandomNumberGenerator()
@@ -171,8 +175,8 @@ final class StreamPipeline: Sendable {
                 version: settings.version,
                 sequence: sequence,
                 arrival: arrival,
-                destination: settings.destination,
-                template: settings.template,
+                destination: destination,
+                template: template,
                 generator: &generator
             )
             let entry = JournalEntry(
@@ -185,7 +189,7 @@ final class StreamPipeline: Sendable {
             try journal.add(entry)
             return entry
         }
-        machine.withLock { $0.sealed(end: entry.end) }
+        if let entry { machine.withLock { $0.sealed(end: entry.end) } }
         return entry
     }
 
@@ -198,7 +202,18 @@ final class StreamPipeline: Sendable {
         do {
             var attempts = 0
             var delays = shared.options.retryDelays
-            while try await !attempt(entry, &attempts, &delays) {}
+            var troubleDelays = Self.troubleDelays
+            var generator = SystemRandomNumberGenerator()
+            while true {
+                do {
+                    if try await attempt(entry, &attempts, &delays) { break }
+                } catch let trouble as Trouble {
+                    // Out of the way of other streams' buffers while it waits.
+                    logger.error(trouble.message, metadata: ["error": "\(trouble.cause)"])
+                    try Task.checkCancellation()
+                    await pause(.seconds(2) + troubleDelays.next(using: &generator))
+                }
+            }
             try await settle(entry)
             signal.notify()
         } catch {
@@ -207,8 +222,31 @@ final class StreamPipeline: Sendable {
         }
     }
 
+    /// What can only fail for want of disk, of a key or the like, and is tried until it works.
+    private struct Trouble: Error {
+        var message: Logger.Message
+        var cause: any Error
+    }
+
+    private static let troubleDelays = RetryDelays(base: .seconds(5), cap: .seconds(60))
+
+    private func trying<Value: Sendable>(
+        _ message: Logger.Message,
+        _ work: () async throws -> Value
+    ) async throws -> Value {
+        do {
+            return try await work()
+        } catch is CancellationError {
+            throw CancellationError()
+        } catch {
+            throw Trouble(message: message, cause: error)
+        }
+    }
+
     /// Spools the buffer and sends it until it is settled, or until another buffer needs the place
     /// on disk: false then, and the next call spools it again, byte for byte.
+    ///
+    /// - Throws: `Trouble`, with the place on disk given back; `CancellationError`.
     private func attempt(
         _ entry: JournalEntry,
         _ attempts: inout Int,
@@ -216,7 +254,7 @@ final class StreamPipeline: Sendable {
     ) async throws -> Bool {
         try await shared.spoolPlaces.take()
         defer { shared.spoolPlaces.giveBack() }
-        let spool = try await untilDone("the buffer cannot be read or spooled") { [self] in
+        let spool = try await trying("the buffer cannot be read or spooled") { [self] in
             try await shared.spoolThreads.run { [self] flag in
                 try shared.spooler.spool(log, entry, name: "\(name)-\(entry.sequence)") {
                     try flag.check()
@@ -270,7 +308,7 @@ final class StreamPipeline: Sendable {
         _ entry: JournalEntry,
         _ failure: DeliveryFailure
     ) async throws {
-        let (path, total) = try await untilDone("the object cannot be set aside") { [self] in
+        let (path, total) = try await trying("the object cannot be set aside") { [self] in
             try await shared.spoolThreads.run { [setAside] _ in
                 try setAside.keep(spool.object, as: entry.plan, records: spool.records)
             }
@@ -287,7 +325,7 @@ final class StreamPipeline: Sendable {
 
     private func report(_ damaged: [LogDamage]) async throws {
         for damage in damaged {
-            let path = try await untilDone("a damaged range cannot be set aside") { [self] in
+            let path = try await trying("a damaged range cannot be set aside") { [self] in
                 try await shared.diskThreads.run { [setAside] _ in try setAside.keep(damage) }
             }
             logger.error(

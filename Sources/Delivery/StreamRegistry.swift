@@ -3,31 +3,30 @@ internal import Foundation
 package import Logging
 internal import Platform
 package import Records
-internal import Sealing
 internal import Synchronization
 
 /// All delivery streams of a server: their configuration on disk, their logs, their pipelines.
 package final class StreamRegistry: DeliveryStreamRegistry, RecordAppender, Sendable {
     package let identity: ServiceIdentity
-    private let policy: StreamPolicy
+    let policy: StreamPolicy
     private let folder: DataFolder
-    private let logs: LogStore
-    private let shared: StreamPipeline.Shared
+    let logs: LogStore
+    let shared: StreamPipeline.Shared
     /// Makes changes of configurations, one at a time.
-    private let changes: WorkerThreads
-    private let logger: Logger
-    private let entries = Mutex<[String: Entry]>([:])
+    let changes: WorkerThreads
+    let logger: Logger
+    let entries = Mutex<[String: Entry]>([:])
 
     private static let suffix = ".stream"
 
-    private enum Entry {
+    enum Entry {
         case creating
         case active(Active)
         case deleting(DeliveryStream)
     }
 
     /// A stream that takes records.
-    private struct Active {
+    struct Active {
         var stream: DeliveryStream
         var log: StreamLog
         var pipeline: StreamPipeline
@@ -171,13 +170,7 @@ package final class StreamRegistry: DeliveryStreamRegistry, RecordAppender, Send
     // MARK: Control plane
 
     package func create(_ stream: DeliveryStream) async throws(FirehoseError) {
-        try StreamRules.check(
-            stream,
-            minimumIntervalSeconds: policy.minimumBufferIntervalSeconds,
-            acceptsUndeliverable: policy.acceptsUndeliverable,
-            now: shared.options.time.now()
-        )
-        if stream.encryption != nil { try checkMasterKey() }
+        try check(stream)
         let name = stream.name
         try reserve(name)
         do {
@@ -228,80 +221,6 @@ package final class StreamRegistry: DeliveryStreamRegistry, RecordAppender, Send
         if let problem { throw problem }
     }
 
-    package func update(
-        _ name: String,
-        _ change: @escaping @Sendable (inout DeliveryStream) throws(FirehoseError) -> Void
-    ) async throws(FirehoseError) {
-        do {
-            try await changes.run { [self] _ in
-                let active = try active(name)
-                var stream = active.stream
-                try change(&stream)
-                guard stream != active.stream else { return }
-                try StreamRules.check(
-                    stream,
-                    minimumIntervalSeconds: policy.minimumBufferIntervalSeconds,
-                    acceptsUndeliverable: policy.acceptsUndeliverable,
-                    now: shared.options.time.now()
-                )
-                try StreamFile.store(stream, path(of: name))
-                try active.pipeline.update(stream)
-                entries.withLock { entries in
-                    // It may be in deletion by now: then the change goes with it.
-                    guard case .active(var active) = entries[name] else { return }
-                    active.stream = stream
-                    entries[name] = .active(active)
-                }
-                logger.info(
-                    "stream changed",
-                    metadata: ["stream": "\(name)", "version": "\(stream.version)"]
-                )
-            }
-        } catch let error as FirehoseError {
-            throw error
-        } catch {
-            // A deletion may have been quicker.
-            _ = try describe(name)
-            logger.error(
-                "a stream's configuration cannot be changed",
-                metadata: ["stream": "\(name)", "error": "\(error)"]
-            )
-            throw FirehoseError(.serviceUnavailable, "The change could not be stored.")
-        }
-    }
-
-    private func active(_ name: String) throws(FirehoseError) -> Active {
-        switch entries.withLock({ $0[name] }) {
-        case .active(let active): return active
-        case .creating, .deleting:
-            throw FirehoseError(.resourceInUse, "Firehose \(name) is being created or deleted.")
-        case nil: throw .notFound(name, account: identity.account)
-        }
-    }
-
-    package func startEncryption(
-        _ name: String,
-        _ encryption: StreamEncryption
-    ) async throws(FirehoseError) {
-        try checkMasterKey()
-        try await update(name) { [self] stream throws(FirehoseError) in
-            // Before the configuration says so, so that it never says more than there is.
-            try active(name).log.setSealing(true)
-            stream.encryption = encryption
-        }
-    }
-
-    package func stopEncryption(_ name: String) async throws(FirehoseError) {
-        try await update(name) { stream in stream.encryption = nil }
-        // It fails for a stream alone that was deleted meanwhile.
-        try? await changes.run { [self] _ in try active(name).log.setSealing(false) }
-    }
-
-    private func checkMasterKey() throws(FirehoseError) {
-        guard !logs.hasMasterKey else { return }
-        throw FirehoseError(.noMasterKey)
-    }
-
     package func describe(
         _ name: String
     ) throws(FirehoseError) -> (
@@ -324,6 +243,8 @@ package final class StreamRegistry: DeliveryStreamRegistry, RecordAppender, Send
 
     package func delete(_ name: String) async throws(FirehoseError) {
         let active = try beginDeleting(name)
+        // A change that is under way ends before the folder goes.
+        try? await changes.run { _ in }
         active.delivery.cancel()
         await logs.close(active.log)
         await active.delivery.value
@@ -378,5 +299,5 @@ package final class StreamRegistry: DeliveryStreamRegistry, RecordAppender, Send
         return try result.get()
     }
 
-    private func path(of name: String) -> String { folder.streams + "/" + name + Self.suffix }
+    func path(of name: String) -> String { folder.streams + "/" + name + Self.suffix }
 }

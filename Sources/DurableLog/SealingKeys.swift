@@ -44,6 +44,7 @@ final class SealingKeys: Sendable {
         logIdentity: UInt64,
         masterKeys: MasterKeys?,
         isOn: Bool,
+        hasSealedFrames: Bool,
         fault: File.Fault?
     ) throws(LogError) {
         path = folder + "/" + Self.fileName
@@ -53,6 +54,7 @@ final class SealingKeys: Sendable {
         let (entries, isDamaged) = try Self.load(path)
         var opened: [UInt64: DataKey] = [:]
         var failure: KeyFailure? = isDamaged ? .damaged : nil
+        if entries.isEmpty, hasSealedFrames { failure = failure ?? .missing }
         if masterKeys == nil, isOn || !entries.isEmpty { failure = failure ?? .noMasterKey }
         if let masterKeys {
             for entry in entries {
@@ -144,8 +146,8 @@ final class SealingKeys: Sendable {
         let number = payload.load64(8)
         let (key, failure) = state.withLock { ($0.opened[id], $0.failure) }
         guard let key else {
-            if let failure { throw .sealed(path: path, failure) }
-            return false  // a key that never was: the id is not what was written
+            // The checksum covers the id: it is the key that is lost, not the payload.
+            throw .sealed(path: path, failure ?? .missing)
         }
         let context = header.authenticated
         return (0..<SealedPayload.chunks(ofPlain: space.count)).allSatisfy { index in
@@ -187,7 +189,8 @@ final class SealingKeys: Sendable {
         let kept = entries.indices
             .filter { $0 + 1 == entries.count || entries[$0 + 1].start > passed }
             .map { entries[$0] }
-        let id = (entries.last?.id ?? 0) + 1
+        // Random, so that a file that lost its keys never gives an old id to a new key.
+        let id = UInt64.random(in: 1...UInt64.max)
         let new = kept + [Entry(id: id, start: offset, wrapped: wrapped)]
         try store(new)
         state.withLock { state in
@@ -267,7 +270,7 @@ extension FirehoseError {
         let code =
             switch failure {
             case .noMasterKey, .unknownMasterKey: "KMSNotFoundException"
-            case .damaged: "KMSInvalidStateException"
+            case .missing, .damaged: "KMSInvalidStateException"
             }
         self.init(.invalidKMSResource, "\(failure)", detailCode: code)
     }

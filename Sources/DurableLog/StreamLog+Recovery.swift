@@ -9,6 +9,8 @@ struct LogRecovery {
     var start = LogMark.start
     var end = LogMark.start
     var lastArrival = Timestamp(milliseconds: 0)
+    /// The end of the last sealed frame of the last segment, 0 where it has none.
+    var sealedEnd: UInt64 = 0
     /// Bytes behind the end that look like the start of a write that never finished.
     var tornBytes: UInt64 = 0
     /// Ranges below the end that hold no valid frame.
@@ -140,6 +142,7 @@ extension LogRecovery {
                 offset = frame.end.position.offset
                 end = frame.end
                 lastArrival = max(lastArrival, frame.arrival)
+                if frame.isSealed { sealedEnd = offset }
                 continue
             }
             guard let next = try frameSyncedAfter(offset, in: segment, &reader, limit) else {

@@ -138,6 +138,8 @@ package final class StreamLog: RecordLog, Sendable {
             logIdentity: found.logIdentity,
             masterKeys: options.masterKeys,
             isOn: isSealed,
+            hasSealedFrames: found.sealedEnd
+                > (slots.map(\.mark.position.offset).min() ?? 0),
             fault: options.fault
         )
         slowestOffset = Atomic(0)

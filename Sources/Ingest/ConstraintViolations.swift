@@ -50,7 +50,7 @@ package struct ConstraintViolations {
     }
 
     private static func quoted(_ value: some CustomStringConvertible) -> String {
-        "'\(value.description.prefix(Limits.maximumReportedValueCharacters))'"
+        "'\(value.description.unicodeScalarPrefix(Limits.maximumReportedValueCharacters))'"
     }
 
     /// Notes what is wrong with a stream's name.
@@ -62,12 +62,18 @@ package struct ConstraintViolations {
     }
 
     /// Notes a text that is too short or too long, in UTF-16 code units as Java counts.
-    package mutating func check(_ text: String?, length: ClosedRange<Int>, at path: String) {
-        guard let text else { return }
+    ///
+    /// The message repeats `shown` in place of the text, where it is given.
+    package mutating func check(
+        _ text: String,
+        length: ClosedRange<Int>,
+        at path: String,
+        shown: String? = nil
+    ) {
         if text.utf16.count < length.lowerBound {
-            add(.tooShort(value: text, minimum: length.lowerBound), at: path)
+            add(.tooShort(value: shown ?? text, minimum: length.lowerBound), at: path)
         } else if text.utf16.count > length.upperBound {
-            add(.tooLong(value: text, maximum: length.upperBound), at: path)
+            add(.tooLong(value: shown ?? text, maximum: length.upperBound), at: path)
         }
     }
 

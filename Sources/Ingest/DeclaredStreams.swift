@@ -77,18 +77,17 @@ package struct DeclaredStreams: Sendable {
         guard let bytes = FileManager.default.contents(atPath: file) else {
             throw Failure(description: "the declared streams \(file) cannot be read")
         }
-        do {
-            let value = try JSONDecoder().decode(JSONValue.self, from: bytes)
+        do throws(JSONCursor.Failure) {
+            let value = try JSONCursor.value(
+                of: [UInt8](bytes),
+                maximumDepth: Limits.maximumControlJSONDepth
+            )
             return value.array ?? [value]
         } catch {
-            throw Failure(description: "\(file) is not valid JSON: \(Self.explain(error))")
+            throw Failure(
+                description: "\(file) is not valid JSON: \(error.reason) at byte \(error.offset)"
+            )
         }
-    }
-
-    private static func explain(_ error: any Error) -> String {
-        guard case .dataCorrupted(let context) = error as? DecodingError else { return "\(error)" }
-        let cause = (context.underlyingError as NSError?)?.userInfo[NSDebugDescriptionErrorKey]
-        return cause.map { "\($0)" } ?? context.debugDescription
     }
 
     private func check(_ document: JSONValue, _ file: String) throws(Failure) -> Declaration {
@@ -97,7 +96,7 @@ package struct DeclaredStreams: Sendable {
             let shape = Shape.createDeliveryStream
             let known = try shape.decode(document, unknown: .refused)
             try control.check(known, shape)
-            _ = try control.stream(from: known)
+            try control.registry.check(try control.stream(from: known))
             return Declaration(file: file, document: known, name: name)
         } catch {
             throw Self.failure(file, name, error)

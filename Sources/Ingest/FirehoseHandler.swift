@@ -42,6 +42,11 @@ final class FirehoseHandler: ChannelInboundHandler {
         var declaredBytes: Int?
         var hasEnded = false
         var authentication: RequestAuthentication?
+        /// Who the caller is, once all of the body was there.
+        var caller: Result<AccessControl.Caller?, FirehoseError>?
+
+        /// Packed bodies may come to any size.
+        var isPacked: Bool { head.headers.contains(name: "content-encoding") }
     }
 
     private let service: IngestService
@@ -168,12 +173,11 @@ final class FirehoseHandler: ChannelInboundHandler {
     /// Takes from the budget what the body may come to, once its first bytes are there.
     private func reserveMemory(for request: Request, _ context: ChannelHandlerContext) {
         guard case .none = memory else { return }
-        // Packed bodies may come to any size, and chunked ones do not say theirs.
-        let isPacked = request.head.headers.contains(name: "content-encoding")
-        let bytes =
-            isPacked
-            ? Limits.maximumRequestBodyBytes
-            : request.declaredBytes ?? Limits.maximumRequestBodyBytes
+        // Chunked bodies do not say their size.
+        acquireMemory(request.declaredBytes ?? Limits.maximumRequestBodyBytes, context)
+    }
+
+    private func acquireMemory(_ bytes: Int, _ context: ChannelHandlerContext) {
         if let room = service.memory.acquire(bytes, on: context.eventLoop) {
             memory = .waiting(bytes)
             wait(for: room, bytes, context)
@@ -184,7 +188,7 @@ final class FirehoseHandler: ChannelInboundHandler {
 
     /// RFC 9110, section 10.1.1: not for HTTP/1.0, and not without a body.
     private func sendContinue(ifExpectedBy request: Request, _ context: ChannelHandlerContext) {
-        guard request.head.headers.first(name: "expect")?.lowercased() == "100-continue",
+        guard request.head.headers.first(name: "expect")?.isASCII("100-continue") ?? false,
             request.head.version != .http1_0, request.declaredBytes != 0
         else { return }
         let head = HTTPResponseHead(version: .http1_1, status: .continue)
@@ -214,7 +218,7 @@ final class FirehoseHandler: ChannelInboundHandler {
             return
         }
         lastProgress = .now()
-        if request.hasEnded { dispatch(request, context) }
+        if request.hasEnded { complete(request, context) }
         resumeReading(context)
     }
 
@@ -228,6 +232,11 @@ final class FirehoseHandler: ChannelInboundHandler {
         request.bodyBytes += part.readableBytes
         guard request.bodyBytes <= Limits.maximumRequestBodyBytes else {
             return refuseTooLarge(context)
+        }
+        // Of a request that is refused already, nothing is kept.
+        if request.authentication?.error != nil {
+            state = .receiving(request)
+            return
         }
         reserveMemory(for: request, context)
         state = .idle  // so that buffer and hash have one owner while they grow
@@ -253,14 +262,34 @@ final class FirehoseHandler: ChannelInboundHandler {
     private func end(_ context: ChannelHandlerContext) {
         switch state {
         case .receiving(var request):
-            guard memory.isWaiting else { return dispatch(request, context) }
             request.hasEnded = true
             state = .receiving(request)
+            if !memory.isWaiting { complete(request, context) }
         case .discarding:
             close(context)
         case .idle, .answering, .closed:
             break
         }
+    }
+
+    /// All of the body is there: checks the signature, then sees that there is memory for what the
+    /// body unpacks to.
+    ///
+    /// So nobody holds that memory who has not said who they are.
+    private func complete(_ request: Request, _ context: ChannelHandlerContext) {
+        guard request.caller == nil else { return dispatch(request, context) }
+        var request = request
+        request.caller = Result { () throws(FirehoseError) in
+            try request.authentication?.finish()
+        }
+        guard request.isPacked, case .success = request.caller else {
+            return dispatch(request, context)
+        }
+        // Given back first: whoever holds some and waits for more could wait for ever.
+        releaseMemory()
+        state = .receiving(request)
+        acquireMemory(Limits.maximumRequestBodyBytes, context)
+        if !memory.isWaiting { dispatch(request, context) }
     }
 
     // MARK: Answering
@@ -274,8 +303,8 @@ final class FirehoseHandler: ChannelInboundHandler {
         state = .answering(keepAlive: keepAlive, isHead: head.method == .HEAD)
         let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
         let eventLoop = context.eventLoop
-        let authentication = request.authentication
-        service.answer(head, request.body, authentication, context.channel.allocator) { answer in
+        let caller = request.caller ?? .success(nil)
+        service.answer(head, request.body, caller, context.channel.allocator) { answer in
             // Never from within the read: each answer lets the next pipelined request in, and so
             // many would come to lie on one stack.
             eventLoop.execute {
@@ -360,24 +389,5 @@ final class FirehoseHandler: ChannelInboundHandler {
         guard case .held(let bytes) = memory else { return }
         memory = .none
         service.memory.release(bytes)
-    }
-}
-
-/// Ids for requests: random for each connection, then counted.
-private struct RequestIDs {
-    private let connection = UInt64.random(in: .min ... .max)
-    private var count = UInt64(UInt16.random(in: .min ... .max)) << 32
-
-    mutating func next() -> String {
-        count += 1
-        var digits = ByteBuffer()
-        digits.writeHexadecimal(connection)
-        digits.writeHexadecimal(count)
-        var text = ByteBufferAllocator().buffer(capacity: 36)
-        for (index, length) in [8, 4, 4, 4, 12].enumerated() {
-            if index > 0 { text.writeString("-") }
-            if let part = digits.readSlice(length: length) { text.writeImmutableBuffer(part) }
-        }
-        return text.readString(length: text.readableBytes) ?? ""
     }
 }

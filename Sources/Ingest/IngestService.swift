@@ -72,13 +72,13 @@ final class IngestService: Sendable {
     func answer(
         _ head: HTTPRequestHead,
         _ body: ByteBuffer?,
-        _ authentication: consuming RequestAuthentication?,
+        _ caller: Result<AccessControl.Caller?, FirehoseError>,
         _ allocator: ByteBufferAllocator,
         done: @escaping @Sendable (@escaping AnswerMaker) -> Void
     ) {
         do throws(FirehoseError) {
             if let answer = try plainAnswer(head, allocator) { return done({ answer }) }
-            let caller = try authentication?.finish()
+            let caller = try caller.get()
             let operation = try Operation(target: head.headers.first(name: "x-amz-target"))
             let body = try unpacked(body ?? ByteBuffer(), head)
             switch operation {
@@ -106,8 +106,8 @@ final class IngestService: Sendable {
     )
         throws(FirehoseError) -> Answer?
     {
-        let path = Self.path(of: head.uri)
-        if path == "/health" {
+        let path = Self.target(head.uri).utf8.prefix { $0 != UInt8(ascii: "?") }
+        if path.elementsEqual("/health".utf8) {
             guard head.method == .GET || head.method == .HEAD else {
                 return answer(.methodNotAllowed, allocator)
             }
@@ -115,18 +115,22 @@ final class IngestService: Sendable {
             answer.contentType = "application/json"
             return answer
         }
-        guard path == "/" || path.isEmpty else { return answer(.notFound, allocator) }
+        guard path.elementsEqual("/".utf8) || path.isEmpty else {
+            return answer(.notFound, allocator)
+        }
         guard head.method == .POST else { return answer(.methodNotAllowed, allocator) }
         return nil
     }
 
-    /// The path of a target in origin or absolute form (RFC 9112, section 3.2).
-    private static func path(of target: String) -> Substring {
-        guard !target.hasPrefix("/"), let scheme = target.range(of: "://") else {
-            return target.prefix { $0 != "?" }
-        }
-        let rest = target[scheme.upperBound...]
-        return rest[(rest.firstIndex(of: "/") ?? rest.endIndex)...].prefix { $0 != "?" }
+    /// Path and query of a target in origin or absolute form (RFC 9112, section 3.2).
+    static func target(_ uri: String) -> Substring {
+        let bytes = uri.utf8
+        let slash = UInt8(ascii: "/")
+        guard bytes.first != slash, let colon = bytes.firstIndex(of: UInt8(ascii: ":")),
+            bytes[colon...].starts(with: "://".utf8)
+        else { return uri[...] }
+        let rest = bytes[bytes.index(colon, offsetBy: 3)...]
+        return uri[(rest.firstIndex { $0 == slash || $0 == UInt8(ascii: "?") } ?? rest.endIndex)...]
     }
 
     private func answer(_ status: HTTPResponseStatus, _ allocator: ByteBufferAllocator) -> Answer {
@@ -144,13 +148,13 @@ final class IngestService: Sendable {
     ) throws(FirehoseError)
         -> ByteBuffer
     {
-        guard let encoding = head.headers.first(name: "content-encoding")?.lowercased(),
-            encoding != "identity"
+        guard let encoding = head.headers.first(name: "content-encoding"),
+            !encoding.isASCII("identity")
         else { return body }
-        guard encoding == "gzip" else {
+        guard encoding.isASCII("gzip") else {
             throw FirehoseError(
                 .serialization,
-                "The Content-Encoding \(encoding) is not supported; use gzip."
+                "The Content-Encoding \(encoding.unicodeScalarPrefix(64)) is not supported; use gzip."
             )
         }
         let result = body.withUnsafeReadableBytes { bytes in
@@ -218,6 +222,26 @@ final class IngestService: Sendable {
                 done({ Answer(error, allocator) })
             }
         }
+    }
+}
+
+extension String {
+    /// Whether this is an ASCII text, in any case, that is given in lower case.
+    ///
+    /// By bytes: Swift's own comparison normalises, which takes long for texts that are made for it.
+    func isASCII(_ lowercased: StaticString) -> Bool {
+        utf8.count == lowercased.utf8CodeUnitCount
+            && zip(utf8, 0...).allSatisfy { byte, index in
+                let small = lowercased.utf8Start[index]
+                return byte == small
+                    || (UInt8(ascii: "A")...UInt8(ascii: "Z")).contains(byte)
+                        && byte | 0x20 == small
+            }
+    }
+
+    /// The first `count` Unicode scalars: a character may have any number of them.
+    func unicodeScalarPrefix(_ count: Int) -> String {
+        String(unicodeScalars.prefix(count))
     }
 }
 

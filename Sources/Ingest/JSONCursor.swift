@@ -9,7 +9,7 @@ struct JSONCursor {
 
     /// The next byte to read.
     var at = 0
-    private let maximumDepth: Int
+    let maximumDepth: Int
 
     init(maximumDepth: Int) { self.maximumDepth = maximumDepth }
 
@@ -200,7 +200,7 @@ struct JSONCursor {
         }
     }
 
-    private mutating func literal(_ word: StaticString, _ json: Span<UInt8>) throws(Failure) {
+    mutating func literal(_ word: StaticString, _ json: Span<UInt8>) throws(Failure) {
         for index in 0..<word.utf8CodeUnitCount {
             guard at < json.count, json[at] == word.utf8Start[index] else {
                 throw failure("expected \(word)")
@@ -209,7 +209,7 @@ struct JSONCursor {
         }
     }
 
-    private mutating func number(_ json: Span<UInt8>) throws(Failure) {
+    mutating func number(_ json: Span<UInt8>) throws(Failure) {
         if at < json.count, json[at] == UInt8(ascii: "-") { at += 1 }
         if at < json.count, json[at] == UInt8(ascii: "0") {
             at += 1

@@ -26,10 +26,12 @@ package enum Operation: String, CaseIterable, Sendable {
         guard let target, !target.isEmpty else {
             throw FirehoseError(.unknownOperation, "The request has no X-Amz-Target header.")
         }
-        guard let operation = Self.byTarget[target] else {
+        // Longer ones are none of these, and are not worth the hashing.
+        let isShort = target.utf8.count <= 64
+        guard isShort, let operation = Self.byTarget[target] else {
             throw FirehoseError(
                 .unknownOperation,
-                "The operation \(target) is not known to this server."
+                "The operation \(target.unicodeScalarPrefix(64)) is not known to this server."
             )
         }
         self = operation

@@ -113,7 +113,11 @@ package struct PutBodyScanner: ~Copyable {
     private mutating func memberName(_ json: Span<UInt8>) throws(JSONCursor.Failure) -> Member {
         let raw = try cursor.string(json)
         // Names are told apart by length and first letter before anything is copied.
-        guard raw.hasEscapes || [4, 6, 7, 18].contains(raw.range.count) else { return .other }
+        // With escapes, a character takes six bytes at the most.
+        let isKnown =
+            raw.hasEscapes
+            ? raw.range.count <= 6 * 18 : [4, 6, 7, 18].contains(raw.range.count)
+        guard isKnown else { return .other }
         if !raw.hasEscapes, raw.range.count == 4,
             json[raw.range.lowerBound] == UInt8(ascii: "D"),
             json[raw.range.lowerBound + 1] == UInt8(ascii: "a"),

@@ -20,6 +20,13 @@ package struct DeliveryStream: Sendable, Codable, Hashable {
             self.value = value
         }
 
+        /// By their bytes, as AWS tells tags apart.
+        package static func == (left: Tag, right: Tag) -> Bool {
+            left.key.utf8.elementsEqual(right.key.utf8)
+                && (left.value == nil) == (right.value == nil)
+                && (left.value ?? "").utf8.elementsEqual((right.value ?? "").utf8)
+        }
+
         package enum CodingKeys: String, CodingKey {
             case key = "Key"
             case value = "Value"
@@ -134,6 +141,8 @@ package protocol DeliveryStreamRegistry: Sendable {
     /// Who the server is.
     var identity: ServiceIdentity { get }
 
+    /// Refuses a stream that this server would not take, whatever streams there are.
+    func check(_ stream: DeliveryStream) throws(FirehoseError)
     /// Creates a stream; when this returns it is on disk and takes records.
     func create(_ stream: DeliveryStream) async throws(FirehoseError)
     /// Changes a stream's configuration: when this returns the change is on disk and in effect.

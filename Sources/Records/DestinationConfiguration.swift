@@ -16,6 +16,8 @@ package enum DestinationKind: String, Sendable, Codable, CaseIterable {
     package var descriptionMember: String { rawValue + "DestinationDescription" }
     /// S3 in one of its two shapes, which are one kind of destination.
     package var isS3: Bool { self == .s3 || self == .extendedS3 }
+    /// Elasticsearch under one of its two names, which are one kind of destination.
+    package var isSearch: Bool { self == .elasticsearch || self == .openSearch }
 }
 
 /// A destination as its owner configured it, defaults filled in.

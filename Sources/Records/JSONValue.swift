@@ -1,5 +1,5 @@
 /// A JSON value: configurations are kept in AWS's own words, member by member.
-package indirect enum JSONValue: Sendable, Hashable {
+package indirect enum JSONValue: Sendable {
     case null
     case boolean(Bool)
     case integer(Int)
@@ -30,6 +30,35 @@ package indirect enum JSONValue: Sendable, Hashable {
             var members = object ?? [:]
             members[name] = newValue
             self = .object(members)
+        }
+    }
+}
+
+/// Texts are the same where their bytes are: canonical equivalence, which Swift's own comparison
+/// goes by, would take a change for none.
+extension JSONValue: Hashable {
+    package static func == (left: JSONValue, right: JSONValue) -> Bool {
+        switch (left, right) {
+        case (.null, .null): true
+        case (.boolean(let left), .boolean(let right)): left == right
+        case (.integer(let left), .integer(let right)): left == right
+        case (.number(let left), .number(let right)): left == right
+        case (.string(let left), .string(let right)): left.utf8.elementsEqual(right.utf8)
+        case (.array(let left), .array(let right)): left == right
+        case (.object(let left), .object(let right)): left == right
+        default: false
+        }
+    }
+
+    package func hash(into hasher: inout Hasher) {
+        switch self {
+        case .null: hasher.combine(0)
+        case .boolean(let value): hasher.combine(value)
+        case .integer(let value): hasher.combine(value)
+        case .number(let value): hasher.combine(value)
+        case .string(let value): for byte in value.utf8 { hasher.combine(byte) }
+        case .array(let value): hasher.combine(value)
+        case .object(let value): hasher.combine(value)
         }
     }
 }

@@ -32,6 +32,9 @@ package enum Limits {
     /// Depth of nested JSON in a request (Foundation's own parser stops at 512).
     package static let maximumJSONDepth = 512
 
+    /// The same for the control plane: the model's deepest request has eight levels.
+    package static let maximumControlJSONDepth = 32
+
     /// Length of a delivery stream's name (API model).
     package static let maximumStreamNameCharacters = 64
     /// Delivery streams on one server (API model: 5,000 in a region).

@@ -96,6 +96,8 @@ package enum KeyFailure: Error, Hashable, CustomStringConvertible {
     case noMasterKey
     /// It is wrapped by a master key that is not known here.
     case unknownMasterKey(id: String)
+    /// It is not there, though something is sealed under it.
+    case missing
     /// It is not what was wrapped, or not for this purpose.
     case damaged
 
@@ -105,6 +107,8 @@ package enum KeyFailure: Error, Hashable, CustomStringConvertible {
             "there is no master key: give one with --master-key FILE or HYDRANT_MASTER_KEY"
         case .unknownMasterKey(let id):
             "the data key is wrapped by the master key \(id), which is not among those given"
+        case .missing:
+            "the data key is missing: bring back the file that it was in"
         case .damaged:
             "the data key is damaged"
         }

@@ -60,6 +60,12 @@ package final class SealedFile: ByteSource {
         } catch {
             throw .key(error)
         }
+        do {
+            // The length is what the last chunk says: none is shorter than it was.
+            _ = try chunk(count == 0 ? 0 : (count - 1) / UInt64(Self.chunkBytes))
+        } catch {
+            throw .system(error)
+        }
     }
 
     /// Reads content at `offset`; fewer bytes than there is space for at the end of a chunk.
@@ -165,9 +171,9 @@ package final class SealedFile: ByteSource {
         ///
         /// - Returns: What was written, to be read.
         package consuming func finish() throws(SystemError) -> SealedFile {
-            var count = chunks * UInt64(SealedFile.chunkBytes) + UInt64(used)
-            if used > 0 { try flush(isLast: true) }
-            if chunks == 0 { count = 0 }
+            let count = chunks * UInt64(SealedFile.chunkBytes) + UInt64(used)
+            // An empty file has a last chunk as well, which says that it is empty.
+            if used > 0 || chunks == 0 { try flush(isLast: true) }
             var header = SealedFile.magic
             for index in 0..<8 { header.append(UInt8(truncatingIfNeeded: count >> (8 * index))) }
             header += wrapped.bytes

@@ -44,10 +44,11 @@ struct SignedRequest {
     }
 
     private static func query(_ text: Substring) -> [(name: String, value: String)] {
-        text.split(separator: "&", omittingEmptySubsequences: true).map { pair in
-            let equals = pair.firstIndex(of: "=") ?? pair.endIndex
+        text.utf8.split(separator: UInt8(ascii: "&")).map { pair in
+            let equals = pair.firstIndex(of: UInt8(ascii: "=")) ?? pair.endIndex
             return (
-                URIEncoding.decode(pair[..<equals]), URIEncoding.decode(pair[equals...].dropFirst())
+                URIEncoding.decode(Substring(pair[..<equals])),
+                URIEncoding.decode(Substring(pair[equals...].dropFirst()))
             )
         }
     }
@@ -55,6 +56,16 @@ struct SignedRequest {
     // MARK: Parts
 
     func signatureParts() throws(FirehoseError) -> SignatureParts {
+        // Nothing of this is ever anything but ASCII, and hashing or comparing other texts takes
+        // long if they are made for that.
+        let isASCII = [authorization, amazonDate, date, securityToken, contentHash]
+            .allSatisfy { $0?.utf8.allSatisfy { $0 < 0x80 } ?? true }
+        guard isASCII else {
+            throw FirehoseError(
+                .incompleteSignature,
+                "The headers of a signature must be ASCII."
+            )
+        }
         if let authorization { return try headerParts(Array(authorization.utf8)) }
         if value("X-Amz-Signature") != nil || value("X-Amz-Algorithm") != nil {
             return try queryParts()
@@ -216,7 +227,13 @@ struct SignedRequest {
         return value("X-Amz-Content-Sha256").map { Array($0.utf8) }
     }
 
-    private func value(_ name: String) -> String? { query.first { $0.name == name }?.value }
+    /// The first value of that name; nil where it is not ASCII.
+    private func value(_ name: String) -> String? {
+        guard let value = query.first(where: { $0.name.utf8.elementsEqual(name.utf8) })?.value,
+            value.utf8.allSatisfy({ $0 < 0x80 })
+        else { return nil }
+        return value
+    }
 
     /// Whether a header has a name that is given in lower case.
     private static func isSame(_ name: String, _ lowercased: StaticString) -> Bool {
@@ -296,7 +313,7 @@ struct SignedRequest {
     }
 
     private var canonicalQuery: String {
-        query.filter { $0.name != "X-Amz-Signature" }
+        query.filter { !$0.name.utf8.elementsEqual("X-Amz-Signature".utf8) }
             .map { (URIEncoding.encode($0.name), URIEncoding.encode($0.value)) }
             .sorted { $0 < $1 }  // encoded, they are ASCII
             .map { "\($0)=\($1)" }

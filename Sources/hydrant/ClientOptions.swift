@@ -74,6 +74,6 @@ enum Document {
     static func write(_ value: JSONValue) throws {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
-        print(String(decoding: try encoder.encode(value), as: UTF8.self))
+        try StandardStreams.print(String(decoding: try encoder.encode(value), as: UTF8.self))
     }
 }

@@ -26,6 +26,6 @@ struct JSONLogHandler: LogHandler {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
         guard let bytes = try? encoder.encode(line) else { return }  // strings always encode
-        FileHandle.standardError.write(bytes + Data("\n".utf8))
+        StandardStreams.complain(String(decoding: bytes, as: UTF8.self) + "\n")
     }
 }

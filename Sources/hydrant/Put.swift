@@ -62,24 +62,49 @@ struct Put: AsyncParsableCommand {
     ) async throws {
         let thread = WorkerThreads(count: 1)
         defer { thread.close() }
-        var isAtEnd = false
-        while !isAtEnd {
-            // Only a record that waits for others is in a hurry.
-            let patience = batcher.isEmpty ? nil : linger
+        StandardInput.catchSignals()
+        let clock = ContinuousClock()
+        // When the oldest record that waits for others began to.
+        var waitingSince: ContinuousClock.Instant?
+        var ending: Ending?
+        while ending == nil {
+            let patience = waitingSince.map { .seconds(linger) - $0.duration(to: clock.now) }
             let input = try await thread.run { _ in try StandardInput.next(within: patience) }
-            var batches: [[[UInt8]]]
+            var batches: [[[UInt8]]] = []
             switch input {
             case .bytes(let bytes): batches = batcher.add(bytes)
-            case .nothing: batches = [batcher.takeRest()]
+            case .nothing: break
+            case .interrupted(let signal):
+                // What stands in the middle of a line is no record yet.
+                batches = [batcher.takeRest()]
+                ending = .signal(signal)
             case .end:
                 batches = batcher.finish()
-                isAtEnd = true
+                ending = .input
+            }
+            if !batches.isEmpty { waitingSince = nil }
+            let now = clock.now
+            if !batcher.isEmpty, waitingSince == nil { waitingSince = now }
+            if let since = waitingSince, since.duration(to: now) >= .seconds(linger) {
+                batches.append(batcher.takeRest())
+                waitingSince = nil
             }
             progress.report(&batcher)
             for batch in batches {
-                try await sender.send(batch) { progress.add($0, $1) }
+                try await sender.send(batch) {
+                    progress.add($0, $1)
+                } retrying: { failure in
+                    StandardStreams.complain("hydrant: \(failure); trying again\n")
+                }
             }
         }
+        // As a shell tells of a process that a signal ended.
+        if case .signal(let number) = ending { throw ExitCode(128 + number) }
+    }
+
+    private enum Ending {
+        case input
+        case signal(Int32)
     }
 }
 
@@ -113,31 +138,5 @@ private struct Progress {
 
     func finish() { write("\(isTerminal ? "\r" : "")\(records) records, \(bytes) bytes\n") }
 
-    private func write(_ text: String) { FileHandle.standardError.write(Data(text.utf8)) }
-}
-
-/// Standard input, waited for with patience.
-private enum StandardInput {
-    enum Event: Sendable {
-        case bytes([UInt8])
-        /// Nothing came in time.
-        case nothing
-        case end
-    }
-
-    /// What comes next; waits for ever where the patience is nil.
-    static func next(within seconds: Double?) throws -> Event {
-        var descriptor = pollfd(fd: STDIN_FILENO, events: Int16(POLLIN), revents: 0)
-        let ready = poll(&descriptor, 1, seconds.map { Int32($0 * 1000) } ?? -1)
-        if ready == 0 { return .nothing }
-        var result = 0
-        let bytes = [UInt8](unsafeUninitializedCapacity: 1 << 20) { space, count in
-            repeat {
-                result = read(STDIN_FILENO, space.baseAddress, space.count)
-            } while result < 0 && errno == EINTR
-            count = max(0, result)
-        }
-        guard result >= 0 else { throw SystemError(.read, path: "standard input", code: errno) }
-        return bytes.isEmpty ? .end : .bytes(bytes)
-    }
+    private func write(_ text: String) { StandardStreams.complain(text) }
 }

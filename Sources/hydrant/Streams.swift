@@ -21,7 +21,7 @@ struct Streams: AsyncParsableCommand {
                 while true {
                     let answer = try await client.call("ListDeliveryStreams", input)
                     let names = (answer["DeliveryStreamNames"]?.array ?? []).compactMap(\.string)
-                    for name in names { print(name) }
+                    for name in names { try StandardStreams.print(name) }
                     guard answer["HasMoreDeliveryStreams"] == true, let last = names.last else {
                         return
                     }
@@ -58,7 +58,7 @@ struct Streams: AsyncParsableCommand {
         func run() async throws {
             try await client.withClient { client in
                 let answer = try await client.call("CreateDeliveryStream", try Document.read(file))
-                print(answer["DeliveryStreamARN"]?.string ?? "")
+                try StandardStreams.print(answer["DeliveryStreamARN"]?.string ?? "")
             }
         }
     }

@@ -26,7 +26,7 @@ struct Unseal: ParsableCommand {
             while place < sealed.byteCount {
                 let count = try sealed.read(into: space, at: place)
                 guard count > 0 else { throw SystemError(.read, path: file, code: EIO) }
-                try FileHandle.standardOutput.write(contentsOf: Array(space.prefix(count)))
+                try StandardStreams.output(Array(space.prefix(count)))
                 place += UInt64(count)
             }
         }
@@ -58,7 +58,7 @@ enum Complaint {
     }
 
     private static func told(_ error: any CustomStringConvertible) -> ExitCode {
-        FileHandle.standardError.write(Data("hydrant: \(error.description)\n".utf8))
+        StandardStreams.complain("hydrant: \(error.description)\n")
         return ExitCode.failure
     }
 }

@@ -46,6 +46,8 @@ final class FakeBackend: RecordAppender, DeliveryStreamRegistry {
         }
     }
 
+    func check(_ stream: DeliveryStream) throws(FirehoseError) {}
+
     func create(_ stream: DeliveryStream) async throws(FirehoseError) {
         state.withLock { $0.streams[stream.name] = stream }
     }

@@ -50,9 +50,22 @@ import Testing
         var bytes = Array(whole[..<(4096 + 65536 + 16)])
         bytes.replaceSubrange(8..<16, with: [0, 0, 1, 0, 0, 0, 0, 0])
         try Folder.replaceFile(folder("other"), with: bytes)
-        #expect(throws: SystemError.self) {
+        #expect(throws: SealedFile.Failure.self) {
             let opened = try SealedFile(try File(folder("other"), .read), keys)
             _ = try Self.read(opened, from: 0)
+        }
+    }
+
+    @Test func `a length that was made zero is found`() throws {
+        let keys = try MasterKeys(lines: Self.line)
+        var writer = SealedFile.Writer(try File(folder("file"), .replace), keys)
+        try [7, 8, 9].withUnsafeBytes { try writer.write($0) }
+        _ = try writer.finish()
+        var bytes = try Folder.readFile(folder("file"))
+        bytes.replaceSubrange(8..<16, with: [UInt8](repeating: 0, count: 8))
+        try Folder.replaceFile(folder("other"), with: bytes)
+        #expect(throws: SealedFile.Failure.self) {
+            try SealedFile(try File(folder("other"), .read), keys)
         }
     }
 

@@ -19,9 +19,9 @@ struct CredentialsFile {
             "keys",
             .list(
                 .structure(
-                    .required("accessKeyId", .text(1...128, #"[A-Za-z0-9_.\-]+"#)),
-                    .required("secretAccessKey", .text(1...1024)),
-                    .optional("sessionToken", .text(1...4096)),
+                    .required("accessKeyId", .secret(1...128, #"[A-Za-z0-9_.\-]+"#)),
+                    .required("secretAccessKey", .secret(1...1024)),
+                    .optional("sessionToken", .secret(1...4096, "[!-~]+")),
                     .optional("expires", .text(1...64)),
                     .required(
                         "allow",
@@ -42,14 +42,20 @@ struct CredentialsFile {
     init(path: String) throws(Failure) {
         do {
             let bytes = try SecretFile.read(path)
-            let json = try JSONDecoder().decode(JSONValue.self, from: Data(bytes))
+            let json = try JSONCursor.value(
+                of: bytes,
+                maximumDepth: Limits.maximumControlJSONDepth
+            )
             let content = try Self.shape.decode(json, unknown: .refused)
             var problems = ConstraintViolations()
             Self.shape.check(content, isStrict: true, &problems)
             try problems.check()
             for key in content["keys"]?.array ?? [] { try add(key) }
-        } catch is DecodingError {
-            throw Failure(description: "the credentials file \(path) is not valid JSON")
+        } catch let error as JSONCursor.Failure {
+            throw Failure(
+                description: "the credentials file \(path) is not valid JSON: \(error.reason) at "
+                    + "byte \(error.offset)"
+            )
         } catch let error as FirehoseError {
             throw Failure(description: "the credentials file \(path): \(error.message)")
         } catch {
@@ -94,13 +100,21 @@ struct CredentialsFile {
     }
 
     private static func moment(_ text: String, _ id: String) throws(FirehoseError) -> Timestamp {
-        guard let date = try? Date(text, strategy: .iso8601) else {
+        let marks: [Int: UInt8] = [
+            4: UInt8(ascii: "-"), 7: UInt8(ascii: "-"), 10: UInt8(ascii: "T"),
+            13: UInt8(ascii: ":"), 16: UInt8(ascii: ":"), 19: UInt8(ascii: "Z"),
+        ]
+        let bytes = Array(text.utf8)
+        let basic = bytes.filter { $0 != UInt8(ascii: "-") && $0 != UInt8(ascii: ":") }
+        guard bytes.count == 20, marks.allSatisfy({ bytes[$0] == $1 }),
+            let moment = Timestamp(basicDateTime: String(decoding: basic, as: UTF8.self))
+        else {
             throw FirehoseError(
                 .validation,
-                "the key \(id) expires at '\(text)', which is no ISO 8601 time such as "
+                "the key \(id) expires at '\(text)', which is no time in UTC such as "
                     + "2030-01-31T12:00:00Z"
             )
         }
-        return Timestamp(milliseconds: Int64(date.timeIntervalSince1970 * 1000))
+        return moment
     }
 }

@@ -15,7 +15,7 @@ struct RequestAuthentication {
         self.access = access
         let head = RequestVerifier.Head(
             method: head.method.rawValue,
-            target: head.uri,
+            target: String(IngestService.target(head.uri)),
             headers: Array(head.headers)
         )
         claim = Result { () throws(FirehoseError) in try access.claim(of: head) }

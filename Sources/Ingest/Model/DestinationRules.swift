@@ -89,18 +89,20 @@ enum DestinationRules {
     )
         throws(FirehoseError)
     {
-        guard isSearch(old.kind) == isSearch(new.kind) else {
+        guard old.kind.isSearch == new.kind.isSearch else {
             throw FirehoseError(
                 .invalidArgument,
                 "The destination cannot be changed from \(old.kind.rawValue) to "
                     + "\(new.kind.rawValue)"
             )
         }
-        guard old.kind == new.kind || old.kind.isS3 && new.kind.isS3 else { return }
+        guard old.kind == new.kind || old.kind.isS3 && new.kind.isS3 || old.kind.isSearch else {
+            return
+        }
         let oldMode = old.members["S3BackupMode"]
         let newMode = new.members["S3BackupMode"]
         let isOneWay = ["Enabled", "AllEvents"].contains(oldMode)
-        if oldMode != newMode, isOneWay || isSearch(old.kind) {
+        if oldMode != newMode, isOneWay || old.kind.isSearch {
             throw FirehoseError(
                 .invalidArgument,
                 "S3BackupMode cannot be changed from \(oldMode?.string ?? "none") to "
@@ -116,12 +118,8 @@ enum DestinationRules {
                 "DynamicPartitioningConfiguration.Enabled cannot be changed after the creation"
             )
         }
-        if isSearch(old.kind), old.members["VpcConfiguration"] != new.members["VpcConfiguration"] {
+        if old.kind.isSearch, old.members["VpcConfiguration"] != new.members["VpcConfiguration"] {
             throw FirehoseError(.invalidArgument, "VpcConfiguration cannot be changed")
         }
-    }
-
-    private static func isSearch(_ kind: DestinationKind) -> Bool {
-        kind == .elasticsearch || kind == .openSearch
     }
 }

@@ -59,18 +59,19 @@ extension Shape.Text {
         _ problems: inout ConstraintViolations
     ) {
         if let values {
-            if !values.contains(text) {
+            if !values.contains(where: { $0.utf8.elementsEqual(text.utf8) }) {
                 problems.add(.enumeration(value: text, allowed: values), at: path)
             }
             return
         }
-        if let length { problems.check(text, length: length, at: path) }
+        let shown = isSecret ? "***" : text
+        if let length { problems.check(text, length: length, at: path, shown: shown) }
         guard let pattern else { return }
         let needed = isStrict ? pattern : relaxedPattern ?? pattern
         // What is far too long was noted, and is not worth the matching.
         let isLong = text.utf16.count > 2 * (length?.upperBound ?? .max / 2)
         if !isLong, !Pattern.matches(text, needed) {
-            problems.add(.pattern(value: text, pattern: needed), at: path)
+            problems.add(.pattern(value: shown, pattern: needed), at: path)
         }
     }
 }

@@ -25,6 +25,8 @@ indirect enum Shape: Sendable {
         var relaxedPattern: String?
         /// All its values.
         var values: [String]?
+        /// Never repeated in a message.
+        var isSecret = false
     }
 
     /// A member of a structure.
@@ -52,6 +54,12 @@ indirect enum Shape: Sendable {
         -> Shape
     {
         .text(Text(length: length, pattern: pattern, relaxedPattern: relaxed, values: nil))
+    }
+
+    static func secret(_ length: ClosedRange<Int>, _ pattern: String? = nil) -> Shape {
+        var text = Text(length: length, pattern: pattern, relaxedPattern: nil, values: nil)
+        text.isSecret = true
+        return .text(text)
     }
 
     static func values(_ values: String...) -> Shape {

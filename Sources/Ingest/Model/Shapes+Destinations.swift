@@ -25,7 +25,7 @@ extension Shape {
             )
         ),
         .optional("Username", .text(1...512, ".*")),
-        .optional("Password", .text(6...512, ".*")),
+        .optional("Password", .secret(6...512, ".*")),
         .optional("RetryOptions", .retryOptions),
         .required("S3Configuration", .s3DestinationConfiguration),
         .optional("ProcessingConfiguration", .processingConfiguration),
@@ -90,7 +90,7 @@ extension Shape {
             .structure(
                 .required("Url", .text(1...1000, "https://.*", relaxed: "https?://.*")),
                 .optional("Name", .text(1...256, #"^(?!\s*$).+"#)),
-                .optional("AccessKey", .text(0...4096, ".*"))
+                .optional("AccessKey", .secret(0...4096, ".*"))
             )
         ),
         .optional(
@@ -128,7 +128,7 @@ extension Shape {
     static let splunkDestinationConfiguration = structure(
         .required("HECEndpoint", .text(0...2048, ".*")),
         .required("HECEndpointType", .values("Raw", "Event")),
-        .optional("HECToken", .text(0...2048, ".*")),
+        .optional("HECToken", .secret(0...2048, ".*")),
         .optional("HECAcknowledgmentTimeoutInSeconds", .integer(180...600)),
         .optional("RetryOptions", .retryOptions),
         .optional("S3BackupMode", .values("FailedEventsOnly", "AllEvents")),

@@ -23,7 +23,10 @@ struct ControlPlane: Sendable {
         authorize: (_ stream: String?) throws(FirehoseError) -> Void
     ) async throws(FirehoseError) -> [UInt8] {
         let request = try operation.input.decode(try Self.parse(body))
-        try authorize(request["DeliveryStreamName"]?.string)
+        let name = request["DeliveryStreamName"]?.string
+        // A name that cannot be one is not repeated as a resource.
+        if let name, !DeliveryStream.isValidName(name) { try check(request, operation.input) }
+        try authorize(name)
         try check(request, operation.input)
         return try Self.encode(try await answer(operation, request))
     }
@@ -62,10 +65,13 @@ struct ControlPlane: Sendable {
     /// Reads JSON, an empty body as an empty object.
     private static func parse(_ body: [UInt8]) throws(FirehoseError) -> JSONValue {
         guard !body.isEmpty else { return [:] }
-        do {
-            return try JSONDecoder().decode(JSONValue.self, from: Data(body))
+        do throws(JSONCursor.Failure) {
+            return try JSONCursor.value(of: body, maximumDepth: Limits.maximumControlJSONDepth)
         } catch {
-            throw FirehoseError(.serialization, "The request body is not valid JSON.")
+            throw FirehoseError(
+                .serialization,
+                "The request body is not valid JSON: \(error.reason) at byte \(error.offset)."
+            )
         }
     }
 

@@ -5,8 +5,10 @@ extension ControlPlane {
     func tag(_ name: String, _ request: JSONValue) async throws(FirehoseError) {
         let new = try Self.tags(request["Tags"])
         try await registry.update(name) { stream throws(FirehoseError) in
-            let keys = Set(new.map(\.key))
-            stream.tags = Self.sorted(stream.tags.filter { !keys.contains($0.key) } + new)
+            let keys = Set(new.map { Array($0.key.utf8) })
+            stream.tags = Self.sorted(
+                stream.tags.filter { !keys.contains(Array($0.key.utf8)) } + new
+            )
             guard stream.tags.count <= Limits.maximumTags else {
                 throw FirehoseError(
                     .limitExceeded,
@@ -18,9 +20,10 @@ extension ControlPlane {
     }
 
     func untag(_ name: String, _ request: JSONValue) async throws(FirehoseError) {
-        let keys = Set((request["TagKeys"]?.array ?? []).compactMap(\.string))
+        let names = (request["TagKeys"]?.array ?? []).compactMap(\.string)
+        let keys = Set(names.map { Array($0.utf8) })
         try await registry.update(name) { stream in
-            stream.tags.removeAll { keys.contains($0.key) }
+            stream.tags.removeAll { keys.contains(Array($0.key.utf8)) }
         }
     }
 
@@ -44,7 +47,7 @@ extension ControlPlane {
         let tags = (value?.array ?? []).map { tag in
             DeliveryStream.Tag(key: tag["Key"]?.string ?? "", value: tag["Value"]?.string)
         }
-        guard Set(tags.map(\.key)).count == tags.count else {
+        guard Set(tags.map { Array($0.key.utf8) }).count == tags.count else {
             throw FirehoseError(.invalidArgument, "Tags: a key is given more than once")
         }
         return sorted(tags)

@@ -24,7 +24,7 @@ extension ControlPlane {
         let given = request["CurrentDeliveryStreamVersionId"]?.string ?? ""
         let update = kinds.first.map { ($0, request[$0.updateMember] ?? [:]) }
         try await registry.update(name) { [self] stream throws(FirehoseError) in
-            guard Int(given) == stream.version else {
+            guard given == String(stream.version) else {
                 throw FirehoseError(
                     .concurrentModification,
                     "Cannot update firehose: \(name) since the current version id: "
@@ -58,18 +58,30 @@ extension ControlPlane {
         _ update: JSONValue
     ) throws(FirehoseError) -> DestinationConfiguration {
         var result = current
-        if kind == current.kind || kind.isS3 && current.kind.isS3 {
+        if kind == current.kind || kind.isS3 && current.kind.isS3
+            || kind.isSearch && current.kind.isSearch
+        {
+            if kind.isSearch { result.kind = kind }
+            result.members = Self.withoutReplaced(current.members, update)
             // The plain shape has nothing that the extended one has not.
             let plain = Set(Shape.s3DestinationConfiguration.members.map(\.name))
             let given = Set((update.object ?? [:]).keys)
             if kind == .extendedS3, !given.isSubset(of: plain) { result.kind = .extendedS3 }
-            result.members = Self.merged(current.members, update)
+            result.members = Self.merged(result.members, update)
         } else {
             result = DestinationConfiguration(kind: kind, members: Self.merged([:], update))
         }
         try check(result.members, result.kind.shape, at: kind.updateMember.lowercasedFirst)
         try DestinationRules.check(result, at: kind.updateMember)
         result.fillDefaults()
+        return result
+    }
+
+    /// Takes out what an update says in another way.
+    private static func withoutReplaced(_ current: JSONValue, _ update: JSONValue) -> JSONValue {
+        var result = current
+        if update["DomainARN"] != nil { result["ClusterEndpoint"] = nil }
+        if update["ClusterEndpoint"] != nil { result["DomainARN"] = nil }
         return result
     }
 
@@ -91,10 +103,11 @@ extension ControlPlane {
                 case "S3BackupUpdate": "S3BackupConfiguration"
                 default: name
                 }
-            // The two ways to name a domain exclude each other.
-            if name == "DomainARN" { result["ClusterEndpoint"] = nil }
-            if name == "ClusterEndpoint" { result["DomainARN"] = nil }
-            result[name] = mergedMembers.contains(name) ? merged(result[name] ?? [:], value) : value
+            // The secret of an endpoint that stays, too: nobody can read it back to send it again.
+            let isSameEndpoint = value["Url"] != nil && value["Url"] == result[name]?["Url"]
+            result[name] =
+                mergedMembers.contains(name) || isSameEndpoint && value["AccessKey"] == nil
+                ? merged(result[name] ?? [:], value) : value
         }
         return result
     }

@@ -1,0 +1,116 @@
+internal import DurableLog
+internal import Logging
+internal import Platform
+package import Records
+internal import Sealing
+internal import Synchronization
+
+/// Changes of streams that are there: one at a time, on a thread of their own.
+extension StreamRegistry {
+    /// What `create` would refuse, without the stream.
+    package func check(_ stream: DeliveryStream) throws(FirehoseError) {
+        try checkRules(stream)
+        if stream.encryption != nil, !logs.hasMasterKey { throw FirehoseError(.noMasterKey) }
+    }
+
+    private func checkRules(_ stream: DeliveryStream) throws(FirehoseError) {
+        try StreamRules.check(
+            stream,
+            minimumIntervalSeconds: policy.minimumBufferIntervalSeconds,
+            acceptsUndeliverable: policy.acceptsUndeliverable,
+            now: shared.options.time.now()
+        )
+    }
+
+    /// One change of the configuration; see the protocol.
+    package func update(
+        _ name: String,
+        _ change: @escaping @Sendable (inout DeliveryStream) throws(FirehoseError) -> Void
+    ) async throws(FirehoseError) {
+        try await changing(name) { [self] active in
+            var stream = active.stream
+            try change(&stream)
+            try store(stream, over: active)
+        }
+    }
+
+    /// Seals first, then says so.
+    package func startEncryption(
+        _ name: String,
+        _ encryption: StreamEncryption
+    ) async throws(FirehoseError) {
+        guard logs.hasMasterKey else { throw FirehoseError(.noMasterKey) }
+        try await changing(name) { [self] active in
+            var stream = active.stream
+            let wasOn = stream.encryption != nil
+            stream.encryption = encryption
+            // Before the configuration says so, so that it never says more than there is.
+            try active.log.setSealing(true)
+            do {
+                try store(stream, over: active)
+            } catch {
+                try active.log.setSealing(wasOn)
+                throw error
+            }
+        }
+    }
+
+    /// Says so first, then stops sealing.
+    package func stopEncryption(_ name: String) async throws(FirehoseError) {
+        try await changing(name) { [self] active in
+            var stream = active.stream
+            stream.encryption = nil
+            try store(stream, over: active)
+            try active.log.setSealing(false)
+        }
+    }
+
+    /// Makes a change of an active stream, alone.
+    ///
+    /// The stream stays the one that it is meanwhile: a deletion waits for the change, and a new
+    /// stream of the name for the deletion.
+    private func changing(
+        _ name: String,
+        _ work: @escaping @Sendable (Active) throws -> Void
+    ) async throws(FirehoseError) {
+        do {
+            try await changes.run { [self] _ in try work(try active(name)) }
+        } catch let error as FirehoseError {
+            throw error
+        } catch {
+            logger.error(
+                "a stream's configuration cannot be changed",
+                metadata: ["stream": "\(name)", "error": "\(error)"]
+            )
+            throw FirehoseError(.serviceUnavailable, "The change could not be stored.")
+        }
+    }
+
+    /// Makes a configuration durable, then brings it into effect.
+    private func store(_ stream: DeliveryStream, over active: Active) throws {
+        guard stream != active.stream else { return }
+        // What the server asks of streams today does not hold up other changes of older ones.
+        if stream.destination != active.stream.destination { try checkRules(stream) }
+        try StreamFile.store(stream, path(of: stream.name))
+        try active.pipeline.update(stream)
+        entries.withLock { entries in
+            // It may be in deletion by now: then the change goes with it.
+            guard case .active(var active) = entries[stream.name] else { return }
+            active.stream = stream
+            entries[stream.name] = .active(active)
+        }
+        logger.info(
+            "stream changed",
+            metadata: ["stream": "\(stream.name)", "version": "\(stream.version)"]
+        )
+    }
+
+    private func active(_ name: String) throws(FirehoseError) -> Active {
+        switch entries.withLock({ $0[name] }) {
+        case .active(let active): return active
+        case .creating, .deleting:
+            throw FirehoseError(.resourceInUse, "Firehose \(name) is being created or deleted.")
+        case nil: throw .notFound(name, account: identity.account)
+        }
+    }
+}
