@@ -49,7 +49,7 @@ package final class RequestVerifier: Sendable {
     private let indices: [String: Int]
     private let accessKeys: [AccessKey]
     /// By key and scope: a derived key holds for a day, a region and a service.
-    private let derived: Mutex<[[String: HMAC<SHA256>]]>
+    private let derived: Mutex<[[String: PreparedHMAC]]>
 
     /// Verifies requests for a service.
     ///
@@ -127,7 +127,7 @@ package final class RequestVerifier: Sendable {
     private func matches(
         _ claim: Claim,
         payloadHash: [UInt8],
-        _ signing: HMAC<SHA256>
+        _ signing: PreparedHMAC
     ) -> Bool {
         var hash = SHA256()
         claim.canonicalHead.withUnsafeBytes { hash.update(bufferPointer: $0) }
@@ -139,14 +139,21 @@ package final class RequestVerifier: Sendable {
         text.append(0x0a)
         text += claim.scope.utf8
         text.append(0x0a)
-        Hexadecimal.append(hash.finalize(), to: &text)
-        var code = signing
-        code.update(data: text)
+        hash.finalize().withUnsafeBytes { Hexadecimal.append($0, to: &text) }
         // In constant time: every byte is looked at.
-        return zip(code.finalize(), claim.signature).reduce(0) { $0 | ($1.0 ^ $1.1) } == 0
+        let difference = signing.code(of: text).withUnsafeBytes { code in
+            claim.signature.withUnsafeBytes { given in
+                var difference: UInt8 = code.count == given.count ? 0 : 1
+                for index in 0..<min(code.count, given.count) {
+                    difference |= code[index] ^ given[index]
+                }
+                return difference
+            }
+        }
+        return difference == 0
     }
 
-    private func derive(_ claim: Claim) -> HMAC<SHA256> {
+    private func derive(_ claim: Claim) -> PreparedHMAC {
         let secret = accessKeys[claim.keyIndex].credentials.secretAccessKey
         var key = SymmetricKey(data: Array("AWS4\(secret)".utf8))
         for part in claim.scope.split(separator: "/") {
@@ -154,7 +161,7 @@ package final class RequestVerifier: Sendable {
                 data: HMAC<SHA256>.authenticationCode(for: Array(part.utf8), using: key)
             )
         }
-        return HMAC<SHA256>(key: key)
+        return PreparedHMAC(key: key)
     }
 
     private func checkKey(

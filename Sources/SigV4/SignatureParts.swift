@@ -17,11 +17,11 @@ struct SignatureParts {
 
     /// Checks the time against the scope's day and the clock.
     func checkTime(now: Timestamp) throws(FirehoseError) {
-        guard dateTime.utf8.prefix(8).elementsEqual(scope.date.utf8) else {
+        guard dateTime.utf8.prefix(8).elementsEqual(scope.date) else {
             throw FirehoseError(
                 .invalidSignature,
                 "Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date "
-                    + "from HTTP: '\(scope.date)' != '\(dateTime.prefix(8))', from '\(dateTime)'."
+                    + "from HTTP: '\(CredentialScope.text(scope.date))' != '\(dateTime.prefix(8))', from '\(dateTime)'."
             )
         }
         let skew = RequestVerifier.maximumSkew
@@ -59,10 +59,10 @@ struct SignatureParts {
 /// `AKID/20150830/us-east-1/firehose/aws4_request`.
 struct CredentialScope {
     var accessKeyID: String
-    var date: String
-    var region: String
-    var service: String
-    var terminator: String
+    var date: ArraySlice<UInt8>
+    var region: ArraySlice<UInt8>
+    var service: ArraySlice<UInt8>
+    var terminator: ArraySlice<UInt8>
     /// Everything behind the key's id.
     var text: String
 
@@ -78,33 +78,37 @@ struct CredentialScope {
             )
         }
         accessKeyID = String(decoding: parts[0], as: UTF8.self)
-        date = String(decoding: parts[1], as: UTF8.self)
-        region = String(decoding: parts[2], as: UTF8.self)
-        service = String(decoding: parts[3], as: UTF8.self)
-        terminator = String(decoding: parts[4], as: UTF8.self)
+        date = parts[1]
+        region = parts[2]
+        service = parts[3]
+        terminator = parts[4]
         text = String(decoding: credential[parts[1].startIndex...], as: UTF8.self)
     }
 
     /// Holds the scope against the service that it must be for; any region will do where it is nil.
     func check(region: String?, service: String) throws(FirehoseError) {
-        if let region, self.region != region {
+        if let region, !self.region.elementsEqual(region.utf8) {
             throw FirehoseError(
                 .invalidSignature,
-                "Credential should be scoped to a valid region, not '\(self.region)'."
+                "Credential should be scoped to a valid region, not '\(Self.text(self.region))'."
             )
         }
-        guard self.service == service else {
+        guard self.service.elementsEqual(service.utf8) else {
             throw FirehoseError(
                 .invalidSignature,
                 "Credential should be scoped to correct service: '\(service)'."
             )
         }
-        guard terminator == "aws4_request" else {
+        guard terminator.elementsEqual("aws4_request".utf8) else {
             throw FirehoseError(
                 .invalidSignature,
                 "Credential should be scoped with a valid terminator: 'aws4_request', not "
-                    + "'\(terminator)'."
+                    + "'\(Self.text(terminator))'."
             )
         }
+    }
+
+    static func text(_ bytes: ArraySlice<UInt8>) -> String {
+        String(decoding: bytes, as: UTF8.self)
     }
 }

@@ -58,9 +58,9 @@ struct SignedRequest {
     func signatureParts() throws(FirehoseError) -> SignatureParts {
         // Nothing of this is ever anything but ASCII, and hashing or comparing other texts takes
         // long if they are made for that.
-        let isASCII = [authorization, amazonDate, date, securityToken, contentHash]
-            .allSatisfy { $0?.utf8.allSatisfy { $0 < 0x80 } ?? true }
-        guard isASCII else {
+        guard Self.isASCII(authorization), Self.isASCII(amazonDate), Self.isASCII(date),
+            Self.isASCII(securityToken), Self.isASCII(contentHash)
+        else {
             throw FirehoseError(
                 .incompleteSignature,
                 "The headers of a signature must be ASCII."
@@ -71,6 +71,15 @@ struct SignedRequest {
             return try queryParts()
         }
         throw FirehoseError(.missingAuthenticationToken, "Missing Authentication Token")
+    }
+
+    private static func isASCII(_ text: String?) -> Bool {
+        guard let text else { return true }
+        return text.utf8.withContiguousStorageIfAvailable { bytes in
+            var all: UInt8 = 0
+            for byte in bytes { all |= byte }
+            return all < 0x80
+        } ?? text.utf8.allSatisfy { $0 < 0x80 }
     }
 
     private func headerParts(_ text: [UInt8]) throws(FirehoseError) -> SignatureParts {

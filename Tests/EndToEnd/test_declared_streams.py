@@ -257,6 +257,25 @@ def test_a_declaration_that_is_not_valid_stops_the_start(make_hydrant, file, tex
         assert word in said
 
 
+@pytest.mark.parametrize(
+    "misfit",
+    [
+        declaration("misfit", BufferingHints={"SizeInMBs": 5, "IntervalInSeconds": 5}),
+        declaration("misfit", BufferingHints=BY_SIZE_ONLY) | ENCRYPTED,
+    ],
+    ids=["interval", "encryption"],
+)
+def test_one_declaration_that_is_not_valid_stops_them_all(make_hydrant, file, misfit):
+    """What this server alone would not take counts, too."""
+    write(file, [declaration("good", BufferingHints=BY_SIZE_ONLY), misfit])
+    hydrant = make_hydrant("--streams", str(file), min_buffer_interval=None)
+    said = hydrant.refusal_to_start()
+    assert file.name in said
+    assert "misfit" in said
+    hydrant.options = []
+    assert names(hydrant.start().client()) == []
+
+
 def test_the_file_of_a_folder_that_is_wrong_is_named(make_hydrant, tmp_path):
     folder = tmp_path / "streams.d"
     write(folder / "good.json", declaration("good"))

@@ -180,6 +180,10 @@ def test_a_damaged_sealed_file_is_refused(start_sealed, make_scene, endpoint, ma
         path.write_bytes(whole[:position] + bytes([whole[position] ^ 1]) + whole[position + 1 :])
         done = run_hydrant(None, "unseal", str(path), "--master-key", str(master_key_file))
         assert done.returncode != 0, f"byte {position} may be changed"
+    for length in (0, 1, 1 << 16, len(whole)):
+        path.write_bytes(whole[:8] + length.to_bytes(8, "little") + whole[16:])
+        done = run_hydrant(None, "unseal", str(path), "--master-key", str(master_key_file))
+        assert done.returncode != 0, f"it may be called {length} bytes long"
     path.write_bytes(whole[:-1])
     done = run_hydrant(None, "unseal", str(path), "--master-key", str(master_key_file))
     assert done.returncode != 0, "the end may be cut off"

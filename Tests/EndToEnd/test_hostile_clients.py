@@ -5,8 +5,12 @@ import gzip
 import json
 import socket
 
+import pytest
+
+from keys import PRODUCER, write_keys
+from signed import Signer, exchange, message
 from streams import create_stream
-from wire import Connection, put_body, request
+from wire import Connection, head, put_body, request
 
 MAXIMUM_MEMORY_BYTES = 200 * 1000 * 1000
 
@@ -57,3 +61,27 @@ def test_small_bodies_that_unpack_to_large_ones_wait_for_memory(start_hydrant):
         for connection in connections:
             assert connection.answer().status == 413
     assert hydrant.peak_memory_bytes() < MAXIMUM_MEMORY_BYTES
+
+
+@pytest.mark.parametrize("strangers", [8, 400])
+@pytest.mark.parametrize("encoding", ["", "gzip"])
+def test_strangers_hold_no_memory_that_others_wait_for(
+    start_hydrant, tmp_path, strangers, encoding
+):
+    """Packed bodies that never come are reckoned at what they may unpack to."""
+    keys = write_keys(tmp_path / "keys.json", PRODUCER)
+    hydrant = start_hydrant("--credentials", str(keys))
+    stream = create_stream(hydrant.client(), "arn:aws:s3:::bucket")
+    body = json.dumps(put_record(stream)).encode()
+    wanted = message("PutRecord", body)
+    if encoding:
+        wanted = message("PutRecord", gzip.compress(body), ("Content-Encoding", encoding))
+    unfinished = head("PutRecord", "Content-Encoding: gzip", "Content-Length: 60000") + b"\r\n\x1f"
+    with contextlib.ExitStack() as stack:
+        connections = [stack.enter_context(Connection(hydrant.port)) for _ in range(strangers)]
+        for connection in connections:
+            connection.exchange(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
+            connection.send(unfinished)
+        for _ in range(3):
+            answer = exchange(hydrant.port, Signer(PRODUCER).sign(wanted))
+            assert answer.status == 200, answer.body

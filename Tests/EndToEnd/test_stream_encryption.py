@@ -9,7 +9,9 @@ from buckets import FolderBucket
 from master_keys import MANAGED, create_encrypted, fresh_master_key, write_master_keys
 from plaintext import fresh_secret, traces
 from server import Hydrant
-from streams import BY_SIZE_ONLY, create_stream, describe, fresh_name, put
+from streams import AT_ONCE, BY_SIZE_ONLY, create_stream, describe, fresh_name, put
+from strict_s3 import StrictS3
+from updates import update
 from waiting import wait_until
 
 KEY_ARN = "arn:aws:kms:us-east-1:000000000000:key/12345678-1234-1234-1234-123456789012"
@@ -248,6 +250,63 @@ def test_a_buffer_under_way_waits_for_its_key_too(hydrant, client, bucket, how):
     bucket.wait_for(b"".join(b"<%d>" % number * 10_000 for number in range(30)))
 
 
+def test_streams_whose_keys_are_lost_do_not_stand_in_the_way_of_others(start_hydrant, key_file):
+    """There are more of them than there are places for buffers on their way."""
+    options = ("--master-key", str(key_file))
+    with StrictS3() as endpoint:
+        endpoint.fault = lambda _: 503
+        hydrant = start_hydrant(*options, environment=endpoint.environment)
+        client = hydrant.client()
+        lost = [create_encrypted(client, "arn:aws:s3:::sealed") for _ in range(20)]
+        plain = create_stream(client, "arn:aws:s3:::plain")
+        for stream in lost:
+            put(client, stream, b"waits")
+        start = list(hydrant.options)
+        before = len(hydrant.log())
+        lose_key(hydrant, "wrong")
+
+        def stuck() -> set[str]:
+            lines = [each for each in hydrant.log()[before:].splitlines() if " error " in each]
+            return {stream for stream in lost if any(stream in line for line in lines)}
+
+        wait_until(lambda: len(stuck()) >= 16, "errors of the streams without their keys")
+        endpoint.fault = lambda _: None
+        put(hydrant.client(), plain, b"flows")
+        endpoint.wait_for("plain", b"flows")
+        assert endpoint.content("sealed") == b""
+        hydrant.options = start
+        hydrant.restart()
+        endpoint.wait_for("sealed", b"waits" * len(lost))
+
+
+def test_records_wait_for_data_keys_that_are_not_there(hydrant, client, bucket, tmp_path):
+    """They are not taken for damaged ones, and go on when the file is back."""
+    stream = create_encrypted(client, bucket.arn, BufferingHints=BY_SIZE_ONLY)
+    put(client, stream, b"first;", b"second;")
+    hydrant.sigkill()
+    (data_keys,) = hydrant.data.rglob("data-keys")
+    away = data_keys.rename(tmp_path / "data-keys")
+    before = len(hydrant.log())
+    client = hydrant.start().client()
+    update(client, stream, BufferingHints=AT_ONCE)
+
+    def errors() -> list[str]:
+        lines = hydrant.log()[before:].splitlines()
+        return [each for each in lines if " error " in each and stream in each]
+
+    wait_until(errors, "an error of the stream without its data keys")
+    refusal(lambda: client.put_record(DeliveryStreamName=stream, Record={"Data": b"x"}))
+    refusal(lambda: put(client, stream, b"x"))
+    assert bucket.keys() == []
+    assert hydrant.sigterm() == 0
+    assert not any("damage" in line for line in errors()), errors()
+    assert [each for each in (hydrant.data / "set-aside").rglob("*") if each.is_file()] == []
+
+    away.rename(data_keys)
+    put(hydrant.start().client(), stream, b"third;")
+    bucket.wait_for(b"first;second;third;")
+
+
 def test_a_stream_whose_key_is_lost_can_be_deleted(hydrant, client):
     stream = create_encrypted(client, "arn:aws:s3:::bucket", BufferingHints=BY_SIZE_ONLY)
     put(client, stream, b"never to be read")
@@ -266,6 +325,32 @@ def test_without_a_master_key_nothing_can_be_encrypted(start_hydrant):
     refusal(lambda: create_encrypted(client, "arn:aws:s3:::bucket"))
     put(client, stream, b"in the open")
     assert len(client.list_delivery_streams()["DeliveryStreamNames"]) == 1
+
+
+def test_an_encryption_that_was_refused_has_not_begun(start_hydrant):
+    client = start_hydrant().client()
+    stream = create_stream(client, "arn:aws:s3:::bucket")
+    before = describe(client, stream)
+    for how in ({}, {"DeliveryStreamEncryptionConfigurationInput": CUSTOMER}):
+        refusal(lambda: start_encryption(client, stream, **how))
+        assert not is_sealed(client, stream, b"in the open")
+        assert describe(client, stream) == before
+
+
+def test_streams_that_a_server_would_not_take_any_more_can_be_encrypted(hydrant, client):
+    """Their interval is below the shortest one, which was another when they were created."""
+    hints = {"SizeInMBs": 5, "IntervalInSeconds": 1}
+    stream = create_stream(client, "arn:aws:s3:::bucket", BufferingHints=hints)
+    hydrant.min_buffer_interval = None
+    client = hydrant.restart().client()
+    client.tag_delivery_stream(DeliveryStreamName=stream, Tags=[{"Key": "a", "Value": "b"}])
+    start_encryption(client, stream)
+    assert is_sealed(client, stream, b"a")
+    client.stop_delivery_stream_encryption(DeliveryStreamName=stream)
+    assert not is_sealed(client, stream, b"b")
+    client.untag_delivery_stream(DeliveryStreamName=stream, TagKeys=["a"])
+    hydrant.restart()
+    assert not is_sealed(hydrant.client(), stream, b"c")
 
 
 def test_keys_must_fit_their_type(client):

@@ -69,7 +69,19 @@ def test_an_update_of_no_destination_changes_nothing(client):
     assert describe(client, stream) == before
 
 
-@pytest.mark.parametrize("stale", ["1", "3"])
+def test_another_spelling_of_the_same_letters_is_a_change(client):
+    """Keys are bytes: an accent of its own makes another prefix than a letter that has one."""
+    one, other = "caf\u00e9/", "cafe\u0301/"
+    stream = create_stream(client, BUCKET_ARN, Prefix=one)
+    update(client, stream, Prefix=other)
+    assert describe(client, stream)["VersionId"] == "2"
+    assert described(client, stream)["Prefix"] == other
+    update(client, stream, "2", Prefix=one)
+    assert describe(client, stream)["VersionId"] == "3"
+    assert described(client, stream)["Prefix"] == one
+
+
+@pytest.mark.parametrize("stale", ["1", "3", "02", "002"])
 def test_another_version_than_the_current_one_is_refused(client, stale):
     stream = create_stream(client, BUCKET_ARN)
     update(client, stream, "1", Prefix="second/")

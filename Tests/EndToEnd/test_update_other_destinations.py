@@ -6,6 +6,7 @@ from itertools import permutations
 import pytest
 
 from documents import Edition, destinations, document
+from plaintext import fresh_secret, traces
 from streams import create_stream, describe, destination, fresh_name
 from updates import assert_refused, described, update
 
@@ -103,6 +104,60 @@ def test_what_belongs_together_is_replaced_as_a_whole(client, kind, member, valu
     assert len(described(client, stream, kind)[member]) > 1
     update(client, stream, kind=kind, **{member: value})
     assert described(client, stream, kind)[member] == value
+
+
+@pytest.mark.parametrize("kind", sorted(SEARCH))
+def test_a_domain_is_named_in_one_of_two_ways(client, kind):
+    """The one that is given takes the other's place; both at once are refused."""
+    by_arn = {"DomainARN": "arn:aws:es:us-east-1:000000000000:domain/other"}
+    by_endpoint = {"ClusterEndpoint": "https://other.example.com"}
+    stream = create(client, kind)
+    whole = described(client, stream, kind)
+    both = partial(update, client, stream, kind=kind, **by_arn, **by_endpoint)
+    message = assert_refused("InvalidArgumentException", both)
+    assert "DomainARN" in message or "ClusterEndpoint" in message
+    assert described(client, stream, kind) == whole
+    del whole["DomainARN"]
+    update(client, stream, "1", kind=kind, **by_endpoint)
+    assert described(client, stream, kind) == whole | by_endpoint
+    update(client, stream, "2", kind=kind, **by_arn)
+    assert described(client, stream, kind) == whole | by_arn
+
+
+@pytest.mark.parametrize(("before", "after"), list(permutations(sorted(SEARCH))))
+def test_search_destinations_keep_what_they_have_under_their_other_name(client, before, after):
+    stream = create(client, before)
+    whole = described(client, stream, before)
+    assert whole["VpcConfigurationDescription"]
+    assert whole["S3BackupMode"]
+    update(client, stream, kind=after, IndexName="another")
+    assert described(client, stream, after) == whole | {"IndexName": "another"}
+    assert describe(client, stream)["VersionId"] == "2"
+
+
+def test_the_key_of_an_endpoint_that_stays_is_kept(start_hydrant):
+    """Nobody can read it back to send it again. It is looked for on the disk."""
+    key = fresh_secret()
+    endpoint = {"Url": "https://endpoint.example.com/", "AccessKey": key.decode()}
+    hydrant = start_hydrant("--accept-undeliverable")
+    client = hydrant.client()
+    stream = fresh_name()
+    client.create_delivery_stream(
+        DeliveryStreamName=stream,
+        HttpEndpointDestinationConfiguration={
+            "EndpointConfiguration": endpoint,
+            "S3Configuration": destination(BUCKET_ARN),
+        },
+    )
+    same = {"Url": endpoint["Url"], "Name": "renamed"}
+    update(client, stream, "1", kind="HttpEndpoint", EndpointConfiguration=same)
+    assert described(client, stream, "HttpEndpoint")["EndpointConfiguration"] == same
+    hydrant.restart()
+    assert traces(hydrant.data, key)
+    other = {"Url": "https://other.example.com/"}
+    update(hydrant.client(), stream, "2", kind="HttpEndpoint", EndpointConfiguration=other)
+    hydrant.restart()
+    assert traces(hydrant.data, key) == []
 
 
 # MARK: One way

@@ -32,6 +32,6 @@ struct RequestAuthentication {
 
     /// The caller, once all of the body was there.
     func finish() throws(FirehoseError) -> AccessControl.Caller {
-        try access.admit(try claim.get(), bodyHash: Array(hash.finalize()))
+        try access.admit(try claim.get(), bodyHash: hash.finalize().withUnsafeBytes { Array($0) })
     }
 }
