@@ -1,6 +1,7 @@
 import Foundation
 import Platform
 import Records
+import Sealing
 import TestSupport
 import Testing
 
@@ -53,8 +54,13 @@ import Testing
         let logs = 60 * Self.factor
         var mutations = 0
         var recoveries = 0
-        for _ in 0..<logs {
-            let harness = try LogHarness(firstSegmentBytes: 16 * 1024, segmentBytes: 16 * 1024)
+        let keys = try MasterKeys(lines: String(repeating: "5a", count: 32))
+        for number in 0..<logs {
+            let harness = try LogHarness(
+                firstSegmentBytes: 16 * 1024,
+                segmentBytes: 16 * 1024,
+                masterKeys: number % 2 == 0 ? keys : nil
+            )
             var written: Set<[UInt8]> = []
             for _ in 0..<25 {
                 let batch = (0..<Int.random(in: 1...4, using: &generator)).map { _ in
