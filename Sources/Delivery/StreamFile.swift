@@ -11,8 +11,12 @@ enum StreamFile {
         var description: String
     }
 
+    private struct Version: Decodable {
+        var version: Int
+    }
+
     private struct Document: Codable {
-        /// The format; this program writes and reads 2.
+        /// The format; this program writes 2, and reads 1 as well.
         var version: Int
         var stream: DeliveryStream
     }
@@ -20,14 +24,14 @@ enum StreamFile {
     static func load(_ folder: String) throws -> DeliveryStream {
         let path = folder + "/stream.json"
         do {
-            let document = try JSONDecoder().decode(
-                Document.self,
-                from: Data(try Folder.readFile(path))
-            )
-            guard document.version == 2 else {
-                throw Failure(description: "it is of format \(document.version), not 2")
+            let bytes = try Folder.readFile(path)
+            let decoder = JSONDecoder()
+            switch try decoder.decode(Version.self, from: Data(bytes)).version {
+            case 1: return try readFormat1(bytes)
+            case 2: return try decoder.decode(Document.self, from: Data(bytes)).stream
+            case let version:
+                throw Failure(description: "it is of format \(version), later than 2")
             }
-            return document.stream
         } catch {
             throw Failure(description: "the configuration \(path) cannot be read: \(error)")
         }

@@ -87,8 +87,11 @@ struct Assembly {
             print("hydrant is listening on \(scheme)://\(address):\(port)")
             fflush(nil)
         }
-        if !Loopback.contains(settings.host), transportSecurity == nil {
-            logger.warning("no TLS: whoever is on the way reads the records that are put")
+        if !Loopback.contains(settings.host) {
+            if access == nil { logger.warning("no authentication: everybody may do everything") }
+            if transportSecurity == nil {
+                logger.warning("no TLS: whoever is on the way reads the records that are put")
+            }
         }
         declaredPath = settings.streams.streams
         declared = DeclaredStreams(

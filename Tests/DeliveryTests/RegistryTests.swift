@@ -126,4 +126,42 @@ import Testing
         }
         await harness.stop()
     }
+
+    @Test func `configurations of the first format are read as they were meant`() throws {
+        let folder = TemporaryFolder()
+        let old = #"""
+            {"version":1,"stream":{"name":"old","source":"DirectPut","version":3,
+            "createTimestamp":1000,"lastUpdateTimestamp":2000,"destinationShape":"ExtendedS3",
+            "throughputHintInMBs":7,"tags":[{"Key":"b"},{"Key":"a","Value":"1"}],
+            "destination":{"roleARN":"arn:aws:iam::1:role/r","bucketARN":"arn:aws:s3:::b",
+            "prefix":"p/","bufferingHints":{"SizeInMBs":9,"IntervalInSeconds":77},
+            "compressionFormat":"GZIP","kmsKeyARN":"arn:aws:kms:r:1:key/k","fileExtension":".x",
+            "cloudWatchLogging":{"enabled":true,"logGroupName":"g"}}}}
+            """#
+        try Folder.replaceFile(folder("stream.json"), with: Array(old.utf8))
+        let stream = try StreamFile.load(folder.path)
+        #expect(stream.version == 3)
+        #expect(stream.throughputHintInMBs == 7)
+        #expect(stream.lastUpdateTimestamp == Timestamp(milliseconds: 2000))
+        #expect(stream.tags.map(\.key) == ["a", "b"])
+        let s3 = try #require(stream.destination.s3)
+        #expect(
+            s3
+                == S3Destination(
+                    bucketARN: "arn:aws:s3:::b",
+                    prefix: "p/",
+                    bufferingHints: BufferingHints(sizeInMBs: 9, intervalInSeconds: 77),
+                    compressionFormat: .gzip,
+                    kmsKeyARN: "arn:aws:kms:r:1:key/k",
+                    fileExtension: ".x",
+                    customTimeZone: "UTC"
+                )
+        )
+        let logging: JSONValue = ["Enabled": true, "LogGroupName": "g"]
+        #expect(stream.destination.members["CloudWatchLoggingOptions"] == logging)
+        try StreamFile.store(stream, folder.path)
+        #expect(try StreamFile.load(folder.path) == stream)
+        try Folder.replaceFile(folder("stream.json"), with: Array(#"{"version":3}"#.utf8))
+        #expect(throws: StreamFile.Failure.self) { try StreamFile.load(folder.path) }
+    }
 }
