@@ -71,6 +71,19 @@ def run_hydrant(
     )
 
 
+def run_redirected(
+    endpoint: Endpoint, redirection: str, *arguments: str, stdin: bytes = b""
+) -> Done:
+    """As `run_hydrant`, behind a shell's redirection of its output: `2>/dev/full`."""
+    return subprocess.run(
+        ["sh", "-c", f'exec "$0" "$@" {redirection}', BINARY, *arguments],
+        input=stdin,
+        env=_client_environment(endpoint, None),
+        capture_output=True,
+        timeout=TIME_OUT_SECONDS,
+    )
+
+
 @contextmanager
 def running_hydrant(endpoint: Endpoint, *arguments: str) -> Iterator[subprocess.Popen]:
     """As `run_hydrant`, while its standard input is written; it is killed if it does not end."""

@@ -100,6 +100,67 @@ def test_an_entry_that_is_wrong_is_refused_by_name(make_hydrant, tmp_path, entry
     assert "hidden-away" not in said
 
 
+@pytest.mark.parametrize(
+    ("member", "length"), [("secretAccessKey", 1024), ("sessionToken", 4096)]
+)
+def test_secrets_have_a_length_and_are_not_shown(start_hydrant, tmp_path, member, length):
+    """Neither at the start nor when the file is read again, nor a part of them."""
+    secret = "hidden-away" * 400
+    path = write_keys(tmp_path / "keys.json", GOOD | {member: secret[:length]})
+    hydrant = start_hydrant("--credentials", str(path))
+    write_keys(path, GOOD | {member: secret[: length + 1]})
+    hydrant.sighup()
+    hydrant.wait_for_log(rf"(?m)^.*\berror\b.*{member}")
+    assert hydrant.sigterm() == 0
+    said = hydrant.refusal_to_start()
+    assert str(path) in said
+    assert member in said
+    assert "hidden-away" not in hydrant.log()
+
+
+@pytest.mark.parametrize(
+    "expires",
+    [
+        "2030-02-31T12:00:00Z",
+        "2029-02-29T12:00:00Z",
+        "2030-13-01T12:00:00Z",
+        "2030-01-00T12:00:00Z",
+        "2030-01-31T24:00:01Z",
+        "2030-01-31T12:60:00Z",
+        "2030-01-31T12:00:00Zgarbage",
+        "2030-01-31T12:00:00",
+        " 2030-01-31T12:00:00Z",
+        "2030-01-31",
+    ],
+)
+def test_times_that_do_not_exist_are_refused(make_hydrant, tmp_path, expires):
+    """Otherwise a key lasts for longer than was meant."""
+    path = write_keys(tmp_path / "keys.json", GOOD | {"expires": expires})
+    said = make_hydrant("--credentials", str(path)).refusal_to_start()
+    assert str(path) in said
+    assert expires in said
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"keys": [ENTRY], "keys": [ENTRY]}',
+        '{"keys": [{"accessKeyId": "first", REST]}',
+        '{"keys": [{"secretAccessKey": "hidden-away", REST]}',
+        '{"keys": [{"allow": [{"actions": ["*"], "streams": ["none"]}], REST]}',
+    ],
+)
+def test_members_that_are_given_twice_are_refused(make_hydrant, tmp_path, text):
+    """Which of them counts is anybody's guess."""
+    entry = json.dumps(GOOD)
+    text = text.replace("ENTRY", entry).replace("REST", entry.removeprefix("{"))
+    path = write_private(tmp_path / "keys.json", text)
+    said = make_hydrant("--credentials", str(path)).refusal_to_start()
+    assert str(path) in said
+    assert "hidden-away" not in said
+    assert PRODUCER.secret_key not in said
+
+
 def test_members_beside_the_keys_are_refused_by_name(make_hydrant, tmp_path):
     path = write_private(tmp_path / "keys.json", json.dumps({"keys": [GOOD], "users": []}))
     assert "users" in make_hydrant("--credentials", str(path)).refusal_to_start()

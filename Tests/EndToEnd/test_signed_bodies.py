@@ -208,6 +208,18 @@ def test_a_request_may_come_byte_by_byte(connection, guarded_stream, guarded_buc
 # MARK: Canonical forms
 
 
+@pytest.mark.parametrize("query", ["", "?a=1"])
+def test_a_target_in_absolute_form_is_signed_by_its_path(port, query):
+    """As proxies are asked for it (RFC 9112, section 3.2.2)."""
+    for place in (f"http://127.0.0.1:{port}", "http://localhost", "HTTP://example.com:80"):
+        request = SIGNER.sign(replace(LIST, target=f"/{query}"))
+        answer = exchange(port, replace(request, target=f"{place}/{query}"))
+        assert answer.status == 200, answer.body
+        forged = FORGER.sign(replace(LIST, target=f"/{query}"))
+        forged = replace(forged, target=f"{place}/{query}")
+        assert refusal(port, forged)[0] == "InvalidSignatureException"
+
+
 @pytest.mark.parametrize(
     "headers",
     [

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from commands import run_hydrant
+from commands import run_hydrant, run_redirected
 from keys import PRODUCER, TEMPORARY, UNKNOWN
 from server import ACCOUNT
 from streams import create_stream, describe, destination, fresh_name
@@ -130,6 +130,15 @@ def test_an_update_of_nothing_is_an_error(fail):
     update = json.dumps({"ExtendedS3DestinationUpdate": {"Prefix": "a/"}})
     said = fail("update", "nobody", "-", stdin=update)
     assert said.startswith("hydrant: ResourceNotFoundException: ")
+
+
+@pytest.mark.parametrize("redirection", [">/dev/full", ">&-"])
+def test_output_that_cannot_be_written_is_an_error(hydrant, client, redirection):
+    name = create_stream(client, BUCKET_ARN)
+    for arguments in (("list",), ("describe", name)):
+        done = run_redirected(hydrant, redirection, "streams", *arguments)
+        assert done.returncode == 1
+        assert done.stderr.startswith(b"hydrant: ")
 
 
 def test_a_refused_document_is_explained(fail, client):

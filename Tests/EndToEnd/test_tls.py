@@ -119,6 +119,18 @@ def test_hydrant_s_own_client_puts_by_tls(tls_hydrant, tls_client, tls_bucket, a
     tls_bucket.wait_for(b"own\n")
 
 
+def test_hydrant_s_own_client_does_not_try_a_stranger_s_certificate_again(
+    tls_hydrant, tls_client, tls_bucket
+):
+    """It will not be trusted later either, however long one waits."""
+    name = create_stream(tls_client, tls_bucket.arn)
+    done = run_hydrant(tls_hydrant, "put", name, "--retry-duration", "300", stdin=b"line\n")
+    assert done.returncode == 1
+    first, last = done.stderr.decode().splitlines()
+    assert first.startswith("hydrant: ")
+    assert last == "0 records, 0 bytes"
+
+
 def test_curl_puts_by_tls(tls_hydrant, tls_client, tls_bucket, authority, tmp_path):
     stream = create_stream(tls_client, tls_bucket.arn)
     body = tmp_path / "body.json"

@@ -6,6 +6,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from streams import ERROR_PREFIX, ROLE_ARN, create_stream, fresh_name
+from updates import update
 
 BUCKET_ARN = "arn:aws:s3:::some-bucket"
 
@@ -26,8 +27,11 @@ def lax_client(hydrant):
     return hydrant.client(parameter_validation=False)
 
 
-def assert_refused(call, *words: str) -> None:
-    """Checks that `call` is refused as a client's error whose message has one of `words`."""
+def assert_refused(call, *words: str) -> str:
+    """Checks that `call` is refused as a client's error whose message has one of `words`.
+
+    Returns the message in small letters.
+    """
     with pytest.raises(ClientError) as caught:
         call()
     error = caught.value.response
@@ -35,6 +39,7 @@ def assert_refused(call, *words: str) -> None:
     assert error["ResponseMetadata"]["HTTPStatusCode"] == 400
     message = error["Error"]["Message"].lower()
     assert any(word.lower() in message for word in words), message
+    return message
 
 
 # MARK: Names and buffering hints
@@ -149,6 +154,32 @@ def test_required_members_are_asked_for_by_name(lax_client, missing):
         ),
         missing,
     )
+
+
+@pytest.mark.parametrize(
+    ("kind", "members"),
+    [
+        ("Redshift", {"Password": "short"}),
+        ("Redshift", {"Password": "hidden-away" * 100}),
+        ("Redshift", {"Password": "hidden\naway"}),
+        ("HttpEndpoint", {"EndpointConfiguration": {"AccessKey": "hidden-away" * 400}}),
+        ("HttpEndpoint", {"EndpointConfiguration": {"AccessKey": "hidden\naway"}}),
+        ("Splunk", {"HECToken": "hidden-away" * 200}),
+        ("Splunk", {"HECToken": "hidden\naway"}),
+    ],
+    ids=lambda value: f"{value!r:.40}",
+)
+def test_secrets_are_not_repeated(lax_client, kind, members):
+    stream = create_stream(lax_client, BUCKET_ARN)
+    (name,) = members.keys() - {"EndpointConfiguration"} or {"AccessKey"}
+    for call in (
+        lambda: lax_client.create_delivery_stream(
+            DeliveryStreamName=fresh_name(), **{f"{kind}DestinationConfiguration": members}
+        ),
+        lambda: update(lax_client, stream, kind=kind, **members),
+    ):
+        message = assert_refused(call, name)
+        assert not any(word in message for word in ("hidden", "away", "'short"))
 
 
 # MARK: What is not built
