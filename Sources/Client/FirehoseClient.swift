@@ -46,7 +46,8 @@ package final class FirehoseClient: Sendable {
     ///
     /// - Throws: `Failure`; `CancellationError`.
     package func call(_ operation: String, _ input: JSONValue) async throws -> JSONValue {
-        try await call(operation, body: [UInt8](try JSONEncoder().encode(input)))
+        let response = try await send(operation, body: [UInt8](try JSONEncoder().encode(input)))
+        return try Self.decode(response)
     }
 
     /// Puts records, 1 to 500 of at most 4 MiB.
@@ -54,33 +55,56 @@ package final class FirehoseClient: Sendable {
     /// - Returns: For each record the error that it was refused with, or nil.
     /// - Throws: `Failure`; `CancellationError`.
     package func put(_ records: [[UInt8]], to stream: String) async throws -> [Failure?] {
-        var body = #"{"DeliveryStreamName":"\#(stream)","Records":["#
+        var body: [UInt8] = []
+        body.reserveCapacity(records.reduce(100) { $0 + $1.count * 4 / 3 + 20 })
+        body += #"{"DeliveryStreamName":"\#(stream)","Records":["#.utf8
         for (index, record) in records.enumerated() {
-            body += index == 0 ? #"{"Data":""# : #"},{"Data":""#
-            body += Data(record).base64EncodedString()
-            body += "\""
+            body += (index == 0 ? #"{"Data":""# : #"},{"Data":""#).utf8
+            body += Data(record).base64EncodedData()
+            body += #"""#.utf8
         }
-        body += "}]}"
-        let answer = try await call("PutRecordBatch", body: Array(body.utf8))
-        let entries = answer["RequestResponses"]?.array ?? []
-        guard entries.count == records.count else {
+        body += "}]}".utf8
+        let response = try await send("PutRecordBatch", body: body)
+        guard let answer = try? JSONDecoder().decode(PutAnswer.self, from: Data(response)),
+            answer.entries.count == records.count
+        else {
             throw Failure(
                 status: 200,
                 code: "InvalidResponse",
-                message: "\(entries.count) answers for \(records.count) records"
+                message: "the answer is not one for \(records.count) records"
             )
         }
-        return entries.map { entry in
-            guard entry["RecordId"]?.string == nil else { return nil }
+        return answer.entries.map { entry in
+            guard entry.recordID == nil else { return nil }
             return Failure(
                 status: 503,
-                code: entry["ErrorCode"]?.string ?? "InternalFailure",
-                message: entry["ErrorMessage"]?.string ?? ""
+                code: entry.errorCode ?? "InternalFailure",
+                message: entry.errorMessage ?? ""
             )
         }
     }
 
-    private func call(_ operation: String, body: [UInt8]) async throws -> JSONValue {
+    /// PutRecordBatchOutput (API model).
+    private struct PutAnswer: Decodable {
+        struct Entry: Decodable {
+            var recordID: String?
+            var errorCode: String?
+            var errorMessage: String?
+
+            enum CodingKeys: String, CodingKey {
+                case recordID = "RecordId"
+                case errorCode = "ErrorCode"
+                case errorMessage = "ErrorMessage"
+            }
+        }
+
+        var entries: [Entry]
+
+        enum CodingKeys: String, CodingKey { case entries = "RequestResponses" }
+    }
+
+    /// Sends a request, and gives the body of an answer that is not an error.
+    private func send(_ operation: String, body: [UInt8]) async throws -> [UInt8] {
         var headers: [(name: String, value: String)] = [
             ("Host", endpoint.authority),
             ("Content-Type", "application/x-amz-json-1.1"),
@@ -113,16 +137,14 @@ package final class FirehoseClient: Sendable {
                 message: "\(error.message) (\(endpoint.url))"
             )
         }
-        let answer = response.body.isEmpty ? [:] : try? Self.decode(response.body)
-        guard response.status == 200, let answer else {
-            throw Failure(
-                status: response.status,
-                code: Self.name(ofType: answer?["__type"]?.string) ?? "HTTP\(response.status)",
-                message: answer?["message"]?.string ?? answer?["Message"]?.string
-                    ?? String(decoding: response.body.prefix(200), as: UTF8.self)
-            )
-        }
-        return answer
+        guard response.status != 200 else { return response.body }
+        let answer = try? Self.decode(response.body)
+        throw Failure(
+            status: response.status,
+            code: Self.name(ofType: answer?["__type"]?.string) ?? "HTTP\(response.status)",
+            message: answer?["message"]?.string ?? answer?["Message"]?.string
+                ?? String(decoding: response.body.prefix(200), as: UTF8.self)
+        )
     }
 
     /// Some servers write a namespace before the name: `com.amazonaws.firehose#Name`.
@@ -131,6 +153,10 @@ package final class FirehoseClient: Sendable {
     }
 
     private static func decode(_ body: [UInt8]) throws -> JSONValue {
-        try JSONDecoder().decode(JSONValue.self, from: Data(body))
+        guard !body.isEmpty else { return [:] }
+        guard let value = try? JSONDecoder().decode(JSONValue.self, from: Data(body)) else {
+            throw Failure(status: 200, code: "InvalidResponse", message: "the answer is not JSON")
+        }
+        return value
     }
 }

@@ -24,16 +24,15 @@ package struct LineBatcher {
     /// Takes input.
     ///
     /// - Returns: The batches that are full.
-    package mutating func add(_ input: some Sequence<UInt8>) -> [[[UInt8]]] {
+    package mutating func add(_ input: [UInt8]) -> [[[UInt8]]] {
         var full: [[[UInt8]]] = []
-        for byte in input {
-            if byte != UInt8(ascii: "\n") {
-                append(byte)
-                continue
-            }
-            if !stripsNewlines { append(byte) }
+        var rest = input[...]
+        while let end = rest.firstIndex(of: UInt8(ascii: "\n")) {
+            append(rest[..<(stripsNewlines ? end : end + 1)])
             endLine(&full)
+            rest = rest[(end + 1)...]
         }
+        append(rest)
         return full
     }
 
@@ -56,9 +55,10 @@ package struct LineBatcher {
         return rest.isEmpty ? batches : batches + [rest]
     }
 
-    private mutating func append(_ byte: UInt8) {
-        lineBytes += 1
-        if lineBytes <= Limits.maximumRecordBytes { line.append(byte) }
+    private mutating func append(_ part: ArraySlice<UInt8>) {
+        lineBytes += part.count
+        // Of a line that is too long, only the length is wanted.
+        if lineBytes <= Limits.maximumRecordBytes { line += part }
     }
 
     private mutating func endLine(_ full: inout [[[UInt8]]]) {

@@ -16,7 +16,7 @@ import Testing
             var rest = bytes[...]
             while !rest.isEmpty {
                 let count = Int.random(in: 1...rest.count, using: &generator)
-                records += batcher.add(rest.prefix(count)).flatMap(\.self)
+                records += batcher.add(Array(rest.prefix(count))).flatMap(\.self)
                 rest = rest.dropFirst(count)
                 if Bool.random(using: &generator) { records += batcher.takeRest() }
             }
