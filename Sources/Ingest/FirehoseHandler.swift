@@ -2,6 +2,7 @@ internal import Compression
 internal import Logging
 internal import NIOCore
 internal import NIOHTTP1
+internal import NIOSSL
 internal import Records
 
 /// One connection's requests: gathers a body, answers, and keeps to the limits.
@@ -88,6 +89,8 @@ final class FirehoseHandler: ChannelInboundHandler {
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        // The client ended its side without TLS's goodbye, and may still read the answer.
+        if case .uncleanShutdown? = error as? NIOSSLError { return }
         service.logger.debug("connection error", metadata: ["error": "\(error)"])
         context.close(promise: nil)
     }

@@ -347,3 +347,26 @@ def test_a_client_authority_that_is_none_is_refused(make_hydrant, authority, own
     for path in (tmp_path / "absent.pem", Path(own_pair.key)):
         options = (*own_pair.options, "--tls-client-ca", str(path))
         assert path.name in make_hydrant(*options).refusal_to_start()
+
+
+def test_a_client_that_ends_its_side_without_a_goodbye_gets_its_answer(
+    tls_hydrant, tls_client, tls_bucket, authority
+):
+    """The record is stored, so that a client that heard nothing would put it again."""
+    stream = create_stream(tls_client, tls_bucket.arn)
+    body = json.dumps(put_body(stream, b"once")).encode()
+    head = (
+        "POST / HTTP/1.1\r\nHost: localhost\r\nX-Amz-Target: Firehose_20150804.PutRecordBatch\r\n"
+        f"Content-Length: {len(body)}\r\n\r\n"
+    )
+    with (
+        socket.create_connection(("127.0.0.1", tls_hydrant.port), TIME_OUT_SECONDS) as raw,
+        context(authority).wrap_socket(raw, server_hostname="127.0.0.1") as secured,
+    ):
+        secured.sendall(head.encode() + body)
+        # Of TCP alone: the TLS layer's own shutdown would send the goodbye first.
+        socket.socket.shutdown(secured, socket.SHUT_WR)
+        received = b""
+        while b"RecordId" not in received and (part := secured.recv(65_536)):
+            received += part
+    assert received.startswith(b"HTTP/1.1 200"), received
