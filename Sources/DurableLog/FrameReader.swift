@@ -98,7 +98,8 @@ struct FrameReader: ~Copyable {
         } catch {
             throw .system(error)
         }
-        guard frame.isSealed, let payload, let keys else { return payload }
+        guard frame.isSealed, let payload else { return payload }
+        guard let keys else { preconditionFailure("records are read with keys") }
         let space = plainSpace(frame.plainBytes)
         return try keys.open(payload, of: frame, into: space) ? UnsafeRawBufferPointer(space) : nil
     }

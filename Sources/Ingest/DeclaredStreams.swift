@@ -78,15 +78,10 @@ package struct DeclaredStreams: Sendable {
             throw Failure(description: "the declared streams \(file) cannot be read")
         }
         do throws(JSONCursor.Failure) {
-            let value = try JSONCursor.value(
-                of: [UInt8](bytes),
-                maximumDepth: Limits.maximumControlJSONDepth
-            )
+            let value = try JSONCursor.value(of: [UInt8](bytes))
             return value.array ?? [value]
         } catch {
-            throw Failure(
-                description: "\(file) is not valid JSON: \(error.reason) at byte \(error.offset)"
-            )
+            throw Failure(description: "\(file) is not valid JSON: \(error)")
         }
     }
 

@@ -6,7 +6,10 @@ extension JSONCursor {
     private static let maximumNameBytes = 4096
 
     /// Reads a whole document.
-    static func value(of json: [UInt8], maximumDepth: Int) throws(Failure) -> JSONValue {
+    static func value(
+        of json: [UInt8],
+        maximumDepth: Int = Limits.maximumControlJSONDepth
+    ) throws(Failure) -> JSONValue {
         var cursor = JSONCursor(maximumDepth: maximumDepth)
         let span = json.span
         let value = try cursor.value(span, depth: 0)

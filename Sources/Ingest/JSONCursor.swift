@@ -2,9 +2,10 @@
 /// is given the bytes.
 struct JSONCursor {
     /// Why the bytes are not JSON, or not the JSON that was expected.
-    struct Failure: Error {
+    struct Failure: Error, CustomStringConvertible {
         var reason: String
         var offset: Int
+        var description: String { "\(reason) at byte \(offset)" }
     }
 
     /// The next byte to read.

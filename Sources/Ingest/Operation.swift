@@ -37,6 +37,9 @@ package enum Operation: String, CaseIterable, Sendable {
         self = operation
     }
 
+    /// Its name in policies.
+    var action: String { "firehose:\(rawValue)" }
+
     /// What the operation takes.
     var input: Shape {
         switch self {

@@ -65,7 +65,7 @@ package final class RequestSigner: Sendable {
             "AWS4-HMAC-SHA256", time.basicDateTime, scope,
             Hexadecimal.text(SHA256.hash(data: Array(canonical.utf8))),
         ].joined(separator: "\n")
-        let key = signingKey(date: time.basicDate)
+        let key = signingKey(date: time.basicDate, scope: scope)
         let signature = Hexadecimal.text(
             HMAC<SHA256>.authenticationCode(for: Array(text.utf8), using: key)
         )
@@ -85,15 +85,13 @@ package final class RequestSigner: Sendable {
     ) -> (text: String, signedHeaders: String) {
         var byName: [String: [String]] = [:]
         for (name, value) in headers {
-            byName[name.lowercased(), default: []].append(Self.trimmed(value))
+            var trimmed: [UInt8] = []
+            CanonicalForm.append(headerValue: value, to: &trimmed)
+            byName[name.lowercased(), default: []].append(String(decoding: trimmed, as: UTF8.self))
         }
         let names = byName.keys.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
         let lines = names.map { "\($0):\((byName[$0] ?? []).joined(separator: ","))\n" }
-        let query = request.query
-            .map { (URIEncoding.encode($0.name), URIEncoding.encode($0.value)) }
-            .sorted { $0 < $1 }  // encoded, they are ASCII
-            .map { "\($0)=\($1)" }
-            .joined(separator: "&")
+        let query = CanonicalForm.query(request.query)
         // Every service but S3 encodes the path a second time.
         let path =
             service == "s3"
@@ -106,22 +104,15 @@ package final class RequestSigner: Sendable {
         return (text, signedHeaders)
     }
 
-    private func signingKey(date: String) -> SymmetricKey {
+    private func signingKey(date: String, scope: String) -> SymmetricKey {
         derived.withLock { derived in
             if let derived, derived.date == date { return derived.key }
-            var key = SymmetricKey(data: Array("AWS4\(credentials.secretAccessKey)".utf8))
-            for part in [date, region, service, "aws4_request"] {
-                let code = HMAC<SHA256>.authenticationCode(for: Array(part.utf8), using: key)
-                key = SymmetricKey(data: code)
-            }
+            let key = CanonicalForm.signingKey(
+                secret: credentials.secretAccessKey,
+                scope: scope
+            )
             derived = (date, key)
             return key
         }
-    }
-
-    /// Without white space at the ends, and runs of spaces as one.
-    private static func trimmed(_ value: String) -> String {
-        value.split(whereSeparator: { $0 == " " || $0 == "\t" || $0 == "\n" })
-            .joined(separator: " ")
     }
 }

@@ -155,13 +155,7 @@ package final class RequestVerifier: Sendable {
 
     private func derive(_ claim: Claim) -> PreparedHMAC {
         let secret = accessKeys[claim.keyIndex].credentials.secretAccessKey
-        var key = SymmetricKey(data: Array("AWS4\(secret)".utf8))
-        for part in claim.scope.split(separator: "/") {
-            key = SymmetricKey(
-                data: HMAC<SHA256>.authenticationCode(for: Array(part.utf8), using: key)
-            )
-        }
-        return PreparedHMAC(key: key)
+        return PreparedHMAC(key: CanonicalForm.signingKey(secret: secret, scope: claim.scope))
     }
 
     private func checkKey(

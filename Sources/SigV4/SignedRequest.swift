@@ -29,14 +29,14 @@ struct SignedRequest {
         }
         for (name, value) in head.headers {
             switch name.utf8.count {
-            case 4 where Self.isSame(name, "date"): date = date ?? value
-            case 10 where Self.isSame(name, "x-amz-date"): amazonDate = amazonDate ?? value
-            case 12 where Self.isSame(name, "x-amz-target"): hasTarget = true
-            case 13 where Self.isSame(name, "authorization"):
+            case 4 where name.isASCII("date"): date = date ?? value
+            case 10 where name.isASCII("x-amz-date"): amazonDate = amazonDate ?? value
+            case 12 where name.isASCII("x-amz-target"): hasTarget = true
+            case 13 where name.isASCII("authorization"):
                 authorization = authorization ?? value
-            case 20 where Self.isSame(name, "x-amz-security-token"):
+            case 20 where name.isASCII("x-amz-security-token"):
                 securityToken = securityToken ?? value
-            case 20 where Self.isSame(name, "x-amz-content-sha256"):
+            case 20 where name.isASCII("x-amz-content-sha256"):
                 contentHash = contentHash ?? value
             default: break
             }
@@ -245,13 +245,6 @@ struct SignedRequest {
     }
 
     /// Whether a header has a name that is given in lower case.
-    private static func isSame(_ name: String, _ lowercased: StaticString) -> Bool {
-        isSame(
-            name,
-            UnsafeBufferPointer(start: lowercased.utf8Start, count: lowercased.utf8CodeUnitCount)
-        )
-    }
-
     private static func isSame(_ name: String, _ lowercased: some Collection<UInt8>) -> Bool {
         name.utf8.count == lowercased.count
             && zip(name.utf8, lowercased).allSatisfy { byte, small in
@@ -300,33 +293,13 @@ struct SignedRequest {
         for (other, value) in head.headers where Self.isSame(other, name) {
             if count > 0 { text.append(UInt8(ascii: ",")) }
             count += 1
-            Self.appendTrimmed(value, to: &text)
+            CanonicalForm.append(headerValue: value, to: &text)
         }
         guard count > 0 else { throw .signatureMismatch }
     }
 
-    /// Without white space at the ends, and runs of spaces as one.
-    private static func appendTrimmed(_ value: String, to text: inout [UInt8]) {
-        var isFirst = true
-        var hasGap = false
-        for byte in value.utf8 {
-            if byte == 0x20 || byte == 0x09 || byte == 0x0a || byte == 0x0d {
-                hasGap = true
-            } else {
-                if hasGap, !isFirst { text.append(0x20) }
-                hasGap = false
-                isFirst = false
-                text.append(byte)
-            }
-        }
-    }
-
     private var canonicalQuery: String {
-        query.filter { !$0.name.utf8.elementsEqual("X-Amz-Signature".utf8) }
-            .map { (URIEncoding.encode($0.name), URIEncoding.encode($0.value)) }
-            .sorted { $0 < $1 }  // encoded, they are ASCII
-            .map { "\($0)=\($1)" }
-            .joined(separator: "&")
+        CanonicalForm.query(query.filter { !$0.name.utf8.elementsEqual("X-Amz-Signature".utf8) })
     }
 
     /// RFC 3986, section 5.2.4, and runs of slashes as one: for every service but S3.

@@ -20,20 +20,20 @@ struct EncryptionOptions: ParsableArguments {
 
     /// The keys of the file, else the one of the environment, else none.
     func load() throws -> MasterKeys? {
-        if let path = masterKey {
-            let text = String(decoding: try SecretFile.read(path), as: UTF8.self)
-            do throws(MasterKeys.Failure) {
-                return try MasterKeys(lines: text)
-            } catch {
-                throw SettingsError(description: "the master keys in \(path): \(error)")
-            }
+        let variable = "HYDRANT_MASTER_KEY"
+        let text: String
+        if let masterKey {
+            text = String(decoding: try SecretFile.read(masterKey), as: UTF8.self)
+        } else {
+            text = ProcessInfo.processInfo.environment[variable] ?? ""
+            if text.isEmpty { return nil }
         }
-        guard let text = ProcessInfo.processInfo.environment["HYDRANT_MASTER_KEY"], !text.isEmpty
-        else { return nil }
         do throws(MasterKeys.Failure) {
             return try MasterKeys(lines: text)
         } catch {
-            throw SettingsError(description: "the master key in HYDRANT_MASTER_KEY: \(error)")
+            throw SettingsError(
+                description: "the master keys in \(masterKey ?? variable): \(error)"
+            )
         }
     }
 }

@@ -17,7 +17,7 @@ struct Put: AsyncParsableCommand {
     @Flag(help: "Leave out the newline that is each record's last byte otherwise.")
     var stripNewlines = false
 
-    @Option(help: "Seconds without input after which what is there is sent.")
+    @Option(help: "Seconds that a record waits for others at the most.")
     var linger = 1.0
 
     @Option(help: "Seconds for which records that are refused are tried again.")

@@ -43,14 +43,14 @@ enum StandardInput {
         case interrupted(Int32)
     }
 
-    /// A pipe that signals write their number to.
-    private static let signals = Mutex<(read: Int32, write: Int32)>((-1, -1))
+    /// The end to read of a pipe that signals write their number to.
+    private static let signals = Mutex<Int32>(-1)
 
     /// Has SIGINT and SIGTERM end the input, the first time; the second time, they end the process.
     static func catchSignals() {
         var ends: [Int32] = [-1, -1]
         guard pipe(&ends) == 0 else { return }
-        signals.withLock { $0 = (ends[0], ends[1]) }
+        signals.withLock { $0 = ends[0] }
         signalPipe = ends[1]
         for number in [SIGINT, SIGTERM] {
             signal(number) { number in
@@ -63,7 +63,7 @@ enum StandardInput {
 
     /// What comes next; waits for ever where the patience is nil.
     static func next(within patience: Duration?) throws -> Event {
-        let pipe = signals.withLock { $0.read }
+        let pipe = signals.withLock { $0 }
         var descriptors = [
             pollfd(fd: STDIN_FILENO, events: Int16(POLLIN), revents: 0),
             pollfd(fd: pipe, events: Int16(POLLIN), revents: 0),

@@ -72,7 +72,7 @@ import Testing
         )
     }
 
-    @Test func `all cases of AWS's test suite are right, and wrong with one bit changed`() throws {
+    @Test func `all cases of AWS's test suite are right, and wrong with another body`() throws {
         let vectors = try Self.vectors()
         #expect(vectors.cases.count == 34)
         for item in vectors.cases {

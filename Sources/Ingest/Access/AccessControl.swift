@@ -36,14 +36,12 @@ package final class AccessControl: Sendable {
         /// - Throws: AccessDenied.
         func check(_ operation: Operation, on stream: String?) throws(FirehoseError) {
             guard !policy.allows(operation, on: stream) else { return }
-            let resource =
-                stream.map { identity.arn(ofStream: $0) }
-                ?? identity.arn(ofStream: "*")
+            let resource = identity.arn(ofStream: stream ?? "*")
             throw FirehoseError(
                 .accessDenied,
                 "User: arn:aws:iam::\(identity.account):user/\(accessKeyID) is not authorized to "
-                    + "perform: firehose:\(operation.rawValue) on resource: \(resource) because no "
-                    + "identity-based policy allows the firehose:\(operation.rawValue) action"
+                    + "perform: \(operation.action) on resource: \(resource) because no "
+                    + "identity-based policy allows the \(operation.action) action"
             )
         }
     }

@@ -9,8 +9,8 @@ struct AccessPolicy: Sendable {
     mutating func allow(actions: [String], streams globs: [String]) {
         let actions = actions.map { Glob($0.lowercased()) }
         for operation in Operation.allCases {
-            let name = "firehose:\(operation.rawValue)".lowercased()
-            guard actions.contains(where: { $0.matches(name) }) else { continue }
+            let action = operation.action.lowercased()
+            guard actions.contains(where: { $0.matches(action) }) else { continue }
             streams[operation, default: []] += globs.map(Glob.init)
         }
     }

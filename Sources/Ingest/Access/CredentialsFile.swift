@@ -42,10 +42,7 @@ struct CredentialsFile {
     init(path: String) throws(Failure) {
         do {
             let bytes = try SecretFile.read(path)
-            let json = try JSONCursor.value(
-                of: bytes,
-                maximumDepth: Limits.maximumControlJSONDepth
-            )
+            let json = try JSONCursor.value(of: bytes)
             let content = try Self.shape.decode(json, unknown: .refused)
             var problems = ConstraintViolations()
             Self.shape.check(content, isStrict: true, &problems)
@@ -53,8 +50,7 @@ struct CredentialsFile {
             for key in content["keys"]?.array ?? [] { try add(key) }
         } catch let error as JSONCursor.Failure {
             throw Failure(
-                description: "the credentials file \(path) is not valid JSON: \(error.reason) at "
-                    + "byte \(error.offset)"
+                description: "the credentials file \(path) is not valid JSON: \(error)"
             )
         } catch let error as FirehoseError {
             throw Failure(description: "the credentials file \(path): \(error.message)")
@@ -94,9 +90,7 @@ struct CredentialsFile {
 
     private static func isKnown(_ action: String) -> Bool {
         let glob = Glob(action.lowercased())
-        return Operation.allCases.contains {
-            glob.matches("firehose:\($0.rawValue)".lowercased())
-        }
+        return Operation.allCases.contains { glob.matches($0.action.lowercased()) }
     }
 
     private static func moment(_ text: String, _ id: String) throws(FirehoseError) -> Timestamp {

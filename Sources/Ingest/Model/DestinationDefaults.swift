@@ -107,8 +107,8 @@ extension DestinationConfiguration {
         ["DurationInSeconds": .integer(seconds)]
     }
 
-    /// Structures whose members have defaults one by one.
-    private static let memberwise: Set<String> = [
+    /// Structures whose members have defaults one by one, and are updated so.
+    static let memberwise: Set<String> = [
         "BufferingHints", "RetryOptions", "CloudWatchLoggingOptions", "ProcessingConfiguration",
         "RequestConfiguration",
     ]

@@ -66,12 +66,9 @@ struct ControlPlane: Sendable {
     private static func parse(_ body: [UInt8]) throws(FirehoseError) -> JSONValue {
         guard !body.isEmpty else { return [:] }
         do throws(JSONCursor.Failure) {
-            return try JSONCursor.value(of: body, maximumDepth: Limits.maximumControlJSONDepth)
+            return try JSONCursor.value(of: body)
         } catch {
-            throw FirehoseError(
-                .serialization,
-                "The request body is not valid JSON: \(error.reason) at byte \(error.offset)."
-            )
+            throw FirehoseError(.serialization, "The request body is not valid JSON: \(error).")
         }
     }
 

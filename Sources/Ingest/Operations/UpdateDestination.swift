@@ -89,10 +89,9 @@ extension ControlPlane {
     ///
     /// These structures are merged member by member, others are replaced: the members of a
     /// credential, a key or a command belong together.
-    private static let mergedMembers: Set<String> = [
-        "S3Configuration", "S3BackupConfiguration", "BufferingHints", "RetryOptions",
-        "CloudWatchLoggingOptions", "ProcessingConfiguration", "RequestConfiguration",
-    ]
+    private static let mergedMembers = DestinationConfiguration.memberwise.union([
+        "S3Configuration", "S3BackupConfiguration",
+    ])
 
     private static func merged(_ current: JSONValue, _ update: JSONValue) -> JSONValue {
         var result = current
