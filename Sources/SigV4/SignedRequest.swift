@@ -29,14 +29,14 @@ struct SignedRequest {
         }
         for (name, value) in head.headers {
             switch name.utf8.count {
-            case 4 where name.isASCII("date"): date = date ?? value
-            case 10 where name.isASCII("x-amz-date"): amazonDate = amazonDate ?? value
-            case 12 where name.isASCII("x-amz-target"): hasTarget = true
-            case 13 where name.isASCII("authorization"):
+            case 4 where Self.isSame(name, "date"): date = date ?? value
+            case 10 where Self.isSame(name, "x-amz-date"): amazonDate = amazonDate ?? value
+            case 12 where Self.isSame(name, "x-amz-target"): hasTarget = true
+            case 13 where Self.isSame(name, "authorization"):
                 authorization = authorization ?? value
-            case 20 where name.isASCII("x-amz-security-token"):
+            case 20 where Self.isSame(name, "x-amz-security-token"):
                 securityToken = securityToken ?? value
-            case 20 where name.isASCII("x-amz-content-sha256"):
+            case 20 where Self.isSame(name, "x-amz-content-sha256"):
                 contentHash = contentHash ?? value
             default: break
             }
@@ -244,7 +244,15 @@ struct SignedRequest {
         return value
     }
 
-    /// Whether a header has a name that is given in lower case.
+    /// Whether a header has a name that is given in lower case; small enough to go where it is called,
+    /// once for each header of each request.
+    private static func isSame(_ name: String, _ lowercased: StaticString) -> Bool {
+        isSame(
+            name,
+            UnsafeBufferPointer(start: lowercased.utf8Start, count: lowercased.utf8CodeUnitCount)
+        )
+    }
+
     private static func isSame(_ name: String, _ lowercased: some Collection<UInt8>) -> Bool {
         name.utf8.count == lowercased.count
             && zip(name.utf8, lowercased).allSatisfy { byte, small in

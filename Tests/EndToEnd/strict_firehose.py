@@ -6,12 +6,12 @@ import re
 import threading
 from base64 import b64decode
 from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from botocore.validate import ParamValidator
 
+from background import InBackground
 from keys import Key
 from model import SERVICE
 from producers import MAXIMUM_BATCH_BYTES, MAXIMUM_BATCH_RECORDS, MAXIMUM_RECORD_BYTES
@@ -41,7 +41,7 @@ Fault = Callable[[int], "Refusal | int | Iterable[int] | None"]
 that fail with "Slow down.", or None for success."""
 
 
-class StrictFirehose(AbstractContextManager):
+class StrictFirehose(InBackground):
     """Takes PutRecordBatch alone, from clients that keep the API's limits and sign as they should.
 
     With a `key` every request must be signed with it; without one, none may be signed.
@@ -59,22 +59,7 @@ class StrictFirehose(AbstractContextManager):
         self.fault: Fault = lambda _: None
         self._key = key
         self._lock = threading.Lock()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
-        self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
-
-    def __enter__(self) -> "StrictFirehose":
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-
-    @property
-    def endpoint(self) -> str:
-        """The URL that clients talk to."""
-        return f"http://127.0.0.1:{self._server.server_address[1]}"
+        super().__init__(ThreadingHTTPServer(("127.0.0.1", 0), _handler(self)))
 
     def handle(self, request: Message) -> tuple[int, dict]:
         """Judges a request and answers it with a status, or `DROP`, and a body."""

@@ -2,10 +2,10 @@
 
 import threading
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import unquote
 
+from background import InBackground
 from buckets import decompress
 from sigv4_judge import Request, SigV4Judge
 from waiting import wait_until
@@ -19,7 +19,7 @@ Fault = Callable[[int], int | None]
 """Given how many PUTs came before, answers a status to fail with, `DROP`, or None for success."""
 
 
-class StrictS3(AbstractContextManager):
+class StrictS3(InBackground):
     """Takes objects into memory if their requests are as AWS demands; 403 otherwise.
 
     Buckets need not be created. Reached as `127.0.0.1` the bucket is the path's first segment,
@@ -37,26 +37,7 @@ class StrictS3(AbstractContextManager):
         self.fault: Fault = lambda _: None
         self._objects: dict[tuple[str, str], Request] = {}
         self._lock = threading.Lock()
-        self._server = _Server(("127.0.0.1", 0), _handler(self))
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
-
-    def __enter__(self) -> "StrictS3":
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-
-    @property
-    def port(self) -> int:
-        """Where it listens, on 127.0.0.1."""
-        return self._server.server_address[1]
-
-    @property
-    def endpoint(self) -> str:
-        """The URL for path-style requests."""
-        return f"http://127.0.0.1:{self.port}"
+        super().__init__(_Server(("127.0.0.1", 0), _handler(self)))
 
     @property
     def environment(self) -> dict[str, str]:
