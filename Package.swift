@@ -64,6 +64,7 @@ let package = Package(
         .target(name: "CKernels"),
         library("Platform", ["CKernels"]),
         library("Records"),
+        library("Parsing", ["Records"]),
         library("Compression", ["CZlib"]),
         library("SigV4", ["Records", crypto]),
         library("Egress", ["CCurl", "Platform"]),
@@ -83,8 +84,8 @@ let package = Package(
         library(
             "Ingest",
             [
-                "Records", "Platform", "Compression", "CKernels", "SigV4", nioCore, nioPosix,
-                nioHTTP1, nioSSL, crypto, logging, lifecycle,
+                "Records", "Parsing", "Platform", "Compression", "CKernels", "SigV4", nioCore,
+                nioPosix, nioHTTP1, nioSSL, crypto, logging, lifecycle,
             ]
         ),
         library("Client", ["Records", "SigV4", "Egress", crypto]),
@@ -116,6 +117,6 @@ let package = Package(
             ["Records", "DurableLog", "Destinations", "Platform", "Compression", logging]
         ),
         tests("Client", ["Records"]),
-        tests("Ingest", ["Records", "Egress", nioCore, nioPosix, logging]),
+        tests("Ingest", ["Records", "Parsing", "Egress", nioCore, nioPosix, logging]),
     ]
 )

@@ -136,10 +136,11 @@ final class StreamPipeline: Sendable {
         case .waitForSettlement:
             await signal.wait()
         case .waitForRecords(let count):
-            log.wake(atRecords: count + 1, orBytes: .max) { [signal] in signal.notify() }
+            log.wake(Self.reader, atRecords: count + 1, orBytes: .max) { [signal] in signal.notify()
+            }
             await signal.wait()
         case .wait(let moment, let bytes):
-            log.wake(atRecords: .max, orBytes: bytes) { [signal] in signal.notify() }
+            log.wake(Self.reader, atRecords: .max, orBytes: bytes) { [signal] in signal.notify() }
             await signal.wait(until: moment, time)
         case .findArrival(let mark):
             let arrival = try await shared.diskThreads.run { [log] _ in
@@ -167,6 +168,7 @@ final class StreamPipeline: Sendable {
             let end = try log.cut(
                 from: start,
                 maximumBytes: destination.bufferingHints.sizeInBytes,
+                maximumRecords: .max,
                 limit: limit
             )
             var generator = SystemRandomNumberGenerator()

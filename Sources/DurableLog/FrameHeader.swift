@@ -9,10 +9,8 @@ struct FrameHeader: Equatable {
     static let magic: UInt32 = 0x3146_5948  // "HYF1"
     /// Of a frame whose payload is sealed; see `SealingKeys`.
     static let sealedMagic: UInt32 = 0x3153_5948  // "HYS1"
-    /// The largest payload that a frame can have: a full batch with its length prefixes.
-    static let maximumPayloadBytes =
-        Limits.maximumBatchBytes + Limits.maximumBatchRecords * RecordBatch.lengthPrefixBytes
-        + 2048  // more than sealing adds
+    /// The largest payload that a frame can have.
+    static let maximumPayloadBytes = Limits.maximumFrameBytes
 
     /// Whether the payload is sealed.
     var isSealed: Bool

@@ -7,13 +7,18 @@ internal import Synchronization
 extension StreamLog {
     /// Appends a batch; see `RecordAppender`.
     ///
-    /// Cheap and never blocks on the disk.
-    package func append(_ batch: RecordBatch, completion: @escaping Completion) {
+    /// Cheap and never blocks on the disk. `arrival` is when its oldest record arrived, now unless
+    /// it is given; stamps never go back in a log, so an earlier one counts as its predecessor's.
+    package func append(
+        _ batch: RecordBatch,
+        arrival: Timestamp? = nil,
+        completion: @escaping Completion
+    ) {
         guard backlogBytes < options.maximumLogBytes else {
             return completion(.failure(.slowDown))
         }
         if let problem = sealing.problem { return completion(.failure(problem)) }
-        let pending = PendingAppend(batch: batch, completion: completion)
+        let pending = PendingAppend(batch: batch, arrival: arrival, completion: completion)
         let action = queue.withLock { $0.append(pending, bytes: batch.payloadBytes) }
         switch action {
         case .startWriting: threads.submit { self.writeGroup() }
@@ -70,7 +75,6 @@ extension StreamLog {
     {
         var results: [Result<AppendReceipt, FirehoseError>] = []
         results.reserveCapacity(group.count)
-        writer.arrival = max(writer.arrival, options.time.now())
         do throws(SystemError) {
             while results.count < group.count {
                 let run = try writeRun(group[results.count...], &writer)
@@ -117,10 +121,12 @@ extension StreamLog {
         sealed?.begin(batches.reduce(0) { $0 + Int($1.frameBytes(isSealed: true)) })
         var mark = writer.end
         var used: UInt64 = 0
+        let now = options.time.now()
         for pending in batches {
             let frameBytes = pending.frameBytes(isSealed: isSealed)
             guard used + frameBytes <= room else { break }
             used += frameBytes
+            writer.arrival = max(writer.arrival, pending.arrival ?? now)
             var header = FrameHeader(
                 of: tag,
                 at: mark,
@@ -177,15 +183,13 @@ extension StreamLog {
     }
 
     private func publish(_ mark: LogMark) {
-        let action = durable.withLock { tail -> (@Sendable () -> Void)? in
+        let due = durable.withLock { tail in
             tail.mark = mark
-            guard let wake = tail.wake,
-                mark.records >= wake.records || mark.bytes >= wake.bytes
-            else { return nil }
-            tail.wake = nil
-            return wake.action
+            let due = tail.wakes.filter { $0.value.isDue(at: mark) }
+            for name in due.keys { tail.wakes[name] = nil }
+            return due.values
         }
-        action?()
+        for wake in due { wake.action() }
     }
 
     // MARK: Segments

@@ -31,15 +31,20 @@ extension StreamLog {
         return nil
     }
 
-    package func cut(from mark: LogMark, maximumBytes: UInt64, limit: LogMark) throws -> LogMark {
-        let target = mark.bytes + maximumBytes
-        if limit.bytes <= target { return limit }
+    package func cut(
+        from mark: LogMark,
+        maximumBytes: UInt64,
+        maximumRecords: UInt64,
+        limit: LogMark
+    ) throws -> LogMark {
+        let target = CutTarget(mark, maximumBytes: maximumBytes, maximumRecords: maximumRecords)
+        if target.holds(limit) { return limit }
         var reader = reader(limit: limit.position.offset, windowBytes: Self.headerWindowBytes)
         var end = mark
         var offset = mark.position.offset
         while offset < limit.position.offset {
             switch try reader.frame(at: offset) {
-            case .frame(let frame) where frame.end.bytes <= target:
+            case .frame(let frame) where target.holds(frame.end):
                 end = frame.end
                 offset = end.position.offset
             case .frame(let frame):
@@ -61,12 +66,27 @@ extension StreamLog {
         return limit
     }
 
+    /// What a cut may reach, counted from the log's beginning.
+    private struct CutTarget {
+        var bytes: UInt64
+        var records: UInt64
+
+        init(_ mark: LogMark, maximumBytes: UInt64, maximumRecords: UInt64) {
+            let (bytes, isTooLarge) = mark.bytes.addingReportingOverflow(maximumBytes)
+            self.bytes = isTooLarge ? .max : bytes
+            let (records, areTooMany) = mark.records.addingReportingOverflow(maximumRecords)
+            self.records = areTooMany ? .max : records
+        }
+
+        func holds(_ mark: LogMark) -> Bool { mark.bytes <= bytes && mark.records <= records }
+    }
+
     /// Where to cut inside a frame: before the record that goes over `target`.
     private static func cut(
         _ frame: FrameHeader,
         _ payload: UnsafeRawBufferPointer,
         from start: LogMark,
-        target: UInt64,
+        target: CutTarget,
         takeOne: Bool
     ) -> LogMark {
         var mark = start
@@ -78,12 +98,12 @@ extension StreamLog {
                 index += 1
             }
             guard index >= start.position.record else { continue }
-            let bytes = UInt64(end - place - RecordBatch.lengthPrefixBytes)
-            let isTaken = mark.bytes + bytes <= target || (takeOne && mark == start)
-            guard isTaken else { break }
-            mark.position.record += 1
-            mark.records += 1
-            mark.bytes += bytes
+            var next = mark
+            next.position.record += 1
+            next.records += 1
+            next.bytes += UInt64(end - place - RecordBatch.lengthPrefixBytes)
+            guard target.holds(next) || (takeOne && mark == start) else { break }
+            mark = next
         }
         return mark.position.record == frame.recordCount ? frame.end : mark
     }
@@ -152,6 +172,23 @@ extension StreamLog {
     }
 
     // MARK: Checkpoints
+
+    /// Adds a reader that goes on at a mark, or moves one there that is left from before.
+    ///
+    /// Blocks. The mark must not lie before what every reader has passed.
+    package func addReader(_ name: String, at mark: LogMark) throws {
+        try readers.withLock { readers in
+            guard readers[name] == nil else { return }
+            let (file, old) = try Self.openCheckpoint(name, folder, options)
+            let slot = CheckpointFile.Slot(
+                sequence: (old?.sequence ?? 0) + 1,
+                mark: mark,
+                logIdentity: identity
+            )
+            try file.store(slot)
+            readers[name] = Reader(file: file, slot: slot)
+        }
+    }
 
     package func checkpoint(of reader: String) -> LogMark {
         guard let mark = readers.withLock({ $0[reader]?.slot.mark }) else {

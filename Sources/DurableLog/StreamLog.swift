@@ -13,7 +13,7 @@ package final class StreamLog: RecordLog, Sendable {
     package typealias Completion = @Sendable (Result<AppendReceipt, FirehoseError>) -> Void
 
     let folder: String
-    let identity: UInt64
+    package let identity: UInt64
     let options: LogOptions
     let pool: SegmentPool
     let threads: WorkerThreads
@@ -34,6 +34,8 @@ package final class StreamLog: RecordLog, Sendable {
     /// A batch that waits to be written.
     struct PendingAppend {
         var batch: RecordBatch
+        /// Nil for now.
+        var arrival: Timestamp?
         var completion: Completion
 
         /// Bytes that its frame takes.
@@ -66,7 +68,17 @@ package final class StreamLog: RecordLog, Sendable {
     /// The durable end, and who waits for it to come to a point.
     struct DurableTail {
         var mark: LogMark
-        var wake: (records: UInt64, bytes: UInt64, action: @Sendable () -> Void)?
+        /// By reader.
+        var wakes: [String: Wake] = [:]
+    }
+
+    /// What a reader waits for.
+    struct Wake {
+        var records: UInt64
+        var bytes: UInt64
+        var action: @Sendable () -> Void
+
+        func isDue(at mark: LogMark) -> Bool { mark.records >= records || mark.bytes >= bytes }
     }
 
     /// A named reader.
@@ -171,17 +183,16 @@ package final class StreamLog: RecordLog, Sendable {
     package var tail: LogMark { durable.withLock { $0.mark } }
 
     package func wake(
+        _ reader: String,
         atRecords records: UInt64,
         orBytes bytes: UInt64,
         _ action: @escaping @Sendable () -> Void
     ) {
+        let wake = Wake(records: records, bytes: bytes, action: action)
         let isReached = durable.withLock { tail in
-            if tail.mark.records >= records || tail.mark.bytes >= bytes {
-                tail.wake = nil
-                return true
-            }
-            tail.wake = (records, bytes, action)
-            return false
+            let isReached = wake.isDue(at: tail.mark)
+            tail.wakes[reader] = isReached ? nil : wake
+            return isReached
         }
         if isReached { action() }
     }
@@ -209,7 +220,7 @@ package final class StreamLog: RecordLog, Sendable {
         return readers
     }
 
-    private static func openCheckpoint(
+    static func openCheckpoint(
         _ name: String,
         _ folder: String,
         _ options: LogOptions

@@ -1,5 +1,6 @@
 internal import Foundation
 package import Logging
+internal import Parsing
 package import Records
 
 /// Streams that a server is to have, as documents in the shape of CreateDeliveryStream.

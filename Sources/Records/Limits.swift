@@ -65,6 +65,9 @@ package enum Limits {
 
     /// Bytes of appended batches that may wait for the disk in one stream's log.
     package static let maximumQueuedAppendBytes = 64 * 1024 * 1024
+    /// Bytes of one batch in a log, length prefixes included: a put stays far below, what a batch was
+    /// transformed into may come near.
+    package static let maximumFrameBytes = 32 * 1024 * 1024
     /// Bytes written to the log before one sync (group commit).
     package static let maximumGroupBytes = 8 * 1024 * 1024
     /// A log segment's size: the first of a stream, which may stay the only one, and the rest.

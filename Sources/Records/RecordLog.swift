@@ -81,6 +81,9 @@ package protocol RecordAppender: Sendable {
 /// position, keep named checkpoints. The calls marked "blocks" touch storage and belong on a thread
 /// of their own.
 package protocol RecordLog: AnyObject, Sendable {
+    /// The log's own number, random at its creation.
+    var identity: UInt64 { get }
+
     /// The end of what is durable.
     var tail: LogMark { get }
 
@@ -94,8 +97,10 @@ package protocol RecordLog: AnyObject, Sendable {
     func moveCheckpoint(of reader: String, to mark: LogMark) throws
 
     /// Calls `action` once, as soon as the log holds `records` records or `bytes` bytes since its
-    /// beginning; at once if it does already. A new call replaces the one before.
+    /// beginning; at once if it does already. A new call for the same reader replaces the one
+    /// before.
     func wake(
+        _ reader: String,
         atRecords records: UInt64,
         orBytes bytes: UInt64,
         _ action: @escaping @Sendable () -> Void
@@ -105,8 +110,14 @@ package protocol RecordLog: AnyObject, Sendable {
     func arrival(after mark: LogMark) throws -> Timestamp?
 
     /// Finds where a buffer that begins at `mark` ends: before the record that would take it over
-    /// `maximumBytes`, but after at least one, and at the latest at `limit`. Blocks.
-    func cut(from mark: LogMark, maximumBytes: UInt64, limit: LogMark) throws -> LogMark
+    /// `maximumBytes` or `maximumRecords`, but after at least one, and at the latest at `limit`.
+    /// Blocks.
+    func cut(
+        from mark: LogMark,
+        maximumBytes: UInt64,
+        maximumRecords: UInt64,
+        limit: LogMark
+    ) throws -> LogMark
 
     /// Gives what lies between two marks to `body`, in order. Blocks.
     func read(from mark: LogMark, to end: LogMark, _ body: (LogChunk) throws -> Void) throws

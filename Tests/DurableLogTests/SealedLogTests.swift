@@ -68,7 +68,12 @@ import Testing
     @Test func `a cut inside a sealed frame falls between two records`() async throws {
         let harness = try LogHarness(masterKeys: Self.keys(1))
         _ = try await harness.append((0..<10).map { [UInt8](repeating: $0, count: 100) })
-        let end = try harness.log.cut(from: .start, maximumBytes: 450, limit: harness.log.tail)
+        let end = try harness.log.cut(
+            from: .start,
+            maximumBytes: 450,
+            maximumRecords: .max,
+            limit: harness.log.tail
+        )
         #expect(end.records == 4)
         #expect(try harness.read(to: end).records.count == 4)
         #expect(try harness.read(from: end).records.map { $0[0] } == Array(4..<10))

@@ -74,6 +74,7 @@ import Testing
                 let end = try harness.log.cut(
                     from: mark,
                     maximumBytes: maximum,
+                    maximumRecords: .max,
                     limit: harness.log.tail
                 )
                 let part = try harness.read(from: mark, to: end).records
@@ -97,6 +98,7 @@ import Testing
         let middle = try harness.log.cut(
             from: .start,
             maximumBytes: 700_000,
+            maximumRecords: .max,
             limit: harness.log.tail
         )
         let before = try harness.segmentFiles.count
@@ -148,15 +150,78 @@ import Testing
     @Test func `who waits for records or bytes is woken once`() async throws {
         let harness = try LogHarness()
         let calls = Mutex(0)
-        harness.log.wake(atRecords: 3, orBytes: .max) { calls.withLock { $0 += 1 } }
+        harness.log.wake("delivery", atRecords: 3, orBytes: .max) { calls.withLock { $0 += 1 } }
         _ = try await harness.append([[1], [2]])
         #expect(calls.withLock { $0 } == 0)
         _ = try await harness.append([[3]])
         #expect(calls.withLock { $0 } == 1)
         _ = try await harness.append([[4]])
         #expect(calls.withLock { $0 } == 1)
-        harness.log.wake(atRecords: .max, orBytes: 4) { calls.withLock { $0 += 1 } }
+        harness.log.wake("delivery", atRecords: .max, orBytes: 4) { calls.withLock { $0 += 1 } }
         #expect(calls.withLock { $0 } == 2)
+    }
+
+    @Test func `readers wait beside each other`() async throws {
+        let harness = try LogHarness()
+        let calls = Mutex([0, 0])
+        harness.log.wake("delivery", atRecords: 1, orBytes: .max) { calls.withLock { $0[0] += 1 } }
+        harness.log.wake("backup", atRecords: 2, orBytes: .max) { calls.withLock { $0[1] += 1 } }
+        _ = try await harness.append([[1]])
+        #expect(calls.withLock { $0 } == [1, 0])
+        _ = try await harness.append([[1]])
+        #expect(calls.withLock { $0 } == [1, 1])
+    }
+
+    @Test func `a buffer is cut by the number of its records, empty ones too`() async throws {
+        let harness = try LogHarness()
+        _ = try await harness.append([[1], [], [], [2], []])
+        _ = try await harness.append([[], [3]])
+        var sizes: [UInt64] = []
+        var mark = LogMark.start
+        while mark != harness.log.tail {
+            let end = try harness.log.cut(
+                from: mark,
+                maximumBytes: .max,
+                maximumRecords: 2,
+                limit: harness.log.tail
+            )
+            #expect(try harness.read(from: mark, to: end).records.count == 2 || end.records == 7)
+            sizes.append(end.records - mark.records)
+            mark = end
+        }
+        #expect(sizes == [2, 2, 2, 1])
+    }
+
+    @Test func `a reader that is added later holds back what is behind its mark`() async throws {
+        let harness = try LogHarness(firstSegmentBytes: 16 * 1024, segmentBytes: 32 * 1024)
+        for number in 0..<10 {
+            _ = try await harness.append([[UInt8](repeating: UInt8(number), count: 5000)])
+        }
+        let middle = try harness.log.cut(
+            from: .start,
+            maximumBytes: .max,
+            maximumRecords: 5,
+            limit: harness.log.tail
+        )
+        try harness.move(to: middle)
+        try harness.log.addReader("backup", at: middle)
+        try harness.move(to: harness.log.tail)
+        #expect(harness.log.checkpoint(of: "backup") == middle)
+        let kept = try harness.read(from: middle, to: harness.log.tail)
+        #expect(kept.damaged.isEmpty)
+        #expect(kept.records.map(\.first) == [5, 6, 7, 8, 9])
+    }
+
+    @Test func `a batch may say when it arrived, and may be larger than a segment`() async throws {
+        let harness = try LogHarness()
+        let early = Timestamp(milliseconds: 1000)
+        let batch = RecordBatch([[UInt8](repeating: 7, count: 20 * 1024 * 1024)])
+        _ = await withCheckedContinuation { continuation in
+            harness.log.append(batch, arrival: early) { continuation.resume(returning: $0) }
+        }
+        #expect(try harness.log.arrival(after: .start) == early)
+        try harness.reopen()
+        #expect(try harness.read().records.map(\.count) == [20 * 1024 * 1024])
     }
 
     @Test func `at the bound on its bytes a log says slow down, and goes on when there is room`()

@@ -1,5 +1,6 @@
 import Foundation
 import Ingest
+import Parsing
 import Records
 import TestSupport
 import Testing

@@ -71,4 +71,18 @@ import Testing
             }
         }
     }
+
+    @Test func `both forms encode as Foundation does, at every length, and write nothing else`() {
+        var generator = SeededGenerator(seed: 6)
+        for count in 0..<300 {
+            let bytes = generator.bytes(count)
+            let expected = Array(Data(bytes).base64EncodedString().utf8)
+            for encode in [hydrant_base64_encode, hydrant_base64_encode_portable] {
+                var space = [UInt8](repeating: 0xa5, count: expected.count + 64)
+                let written = encode(bytes, count, &space)
+                #expect(Array(space[..<written]) == expected)
+                #expect(space[written...].allSatisfy { $0 == 0xa5 })
+            }
+        }
+    }
 }

@@ -2,8 +2,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* The two loops that cost ingest most, with vector instructions where the processor has them
-   (chosen at run time) and portable C where it has not. Both touch exactly the bytes named. */
+/* The loops that cost most, with vector instructions where the processor has them
+   (chosen at run time) and portable C where it has not. They touch exactly the bytes named. */
 
 /* CRC-32C (Castagnoli, RFC 3720 section 12.1) of `count` bytes, continuing from `crc` (0 to start). */
 uint32_t hydrant_crc32c(uint32_t crc, const void *bytes, size_t count);
@@ -16,7 +16,12 @@ uint32_t hydrant_crc32c(uint32_t crc, const void *bytes, size_t count);
 size_t hydrant_base64_decode(
     const uint8_t *source, size_t count, uint8_t *target, size_t *consumed);
 
+/* Encodes `count` bytes as base64 with padding. Writes `(count + 2) / 3 * 4` characters to `target` and
+   returns how many. */
+size_t hydrant_base64_encode(const uint8_t *source, size_t count, uint8_t *target);
+
 /* The portable forms, for tests that compare. */
 uint32_t hydrant_crc32c_portable(uint32_t crc, const void *bytes, size_t count);
 size_t hydrant_base64_decode_portable(
     const uint8_t *source, size_t count, uint8_t *target, size_t *consumed);
+size_t hydrant_base64_encode_portable(const uint8_t *source, size_t count, uint8_t *target);

@@ -1,23 +1,27 @@
 /// A strict JSON reader (RFC 8259) over bytes that it does not own: it keeps a position, and each call
 /// is given the bytes.
-struct JSONCursor {
+package struct JSONCursor {
     /// Why the bytes are not JSON, or not the JSON that was expected.
-    struct Failure: Error, CustomStringConvertible {
-        var reason: String
-        var offset: Int
-        var description: String { "\(reason) at byte \(offset)" }
+    package struct Failure: Error, CustomStringConvertible {
+        /// What is wrong.
+        package var reason: String
+        /// At which byte.
+        package var offset: Int
+        package var description: String { "\(reason) at byte \(offset)" }
     }
 
     /// The next byte to read.
-    var at = 0
+    package var at = 0
     let maximumDepth: Int
 
-    init(maximumDepth: Int) { self.maximumDepth = maximumDepth }
+    /// A cursor at the first byte, which follows values in values as deep as `maximumDepth`.
+    package init(maximumDepth: Int) { self.maximumDepth = maximumDepth }
 
-    func failure(_ reason: String) -> Failure { Failure(reason: reason, offset: at) }
+    /// A failure at the next byte.
+    package func failure(_ reason: String) -> Failure { Failure(reason: reason, offset: at) }
 
     /// The next byte that is not white space; nil at the end.
-    mutating func peek(_ json: Span<UInt8>) -> UInt8? {
+    @inlinable package mutating func peek(_ json: Span<UInt8>) -> UInt8? {
         while at < json.count {
             let byte = json[at]
             guard byte == 0x20 || byte == 0x0a || byte == 0x0d || byte == 0x09 else { return byte }
@@ -27,26 +31,26 @@ struct JSONCursor {
     }
 
     /// Takes `byte`, after white space, if it is next.
-    mutating func take(_ byte: UInt8, _ json: Span<UInt8>) -> Bool {
+    @inlinable package mutating func take(_ byte: UInt8, _ json: Span<UInt8>) -> Bool {
         guard peek(json) == byte else { return false }
         at += 1
         return true
     }
 
     /// Takes `byte`, after white space.
-    mutating func expect(_ byte: UInt8, _ json: Span<UInt8>) throws(Failure) {
+    @inlinable package mutating func expect(_ byte: UInt8, _ json: Span<UInt8>) throws(Failure) {
         guard take(byte, json) else {
             throw failure("expected '\(Character(UnicodeScalar(byte)))'")
         }
     }
 
     /// Takes white space up to the end.
-    mutating func expectEnd(_ json: Span<UInt8>) throws(Failure) {
+    package mutating func expectEnd(_ json: Span<UInt8>) throws(Failure) {
         guard peek(json) == nil else { throw failure("something follows the value") }
     }
 
     /// Takes the value `null`, after white space, if it is next.
-    mutating func takeNull(_ json: Span<UInt8>) throws(Failure) -> Bool {
+    package mutating func takeNull(_ json: Span<UInt8>) throws(Failure) -> Bool {
         guard peek(json) == UInt8(ascii: "n") else { return false }
         try literal("null", json)
         return true
@@ -55,20 +59,25 @@ struct JSONCursor {
     // MARK: Strings
 
     /// What lies between a string's quotes.
-    struct RawString {
-        var range: Range<Int>
-        var hasEscapes: Bool
+    package struct RawString {
+        /// Where.
+        package var range: Range<Int>
+        /// Whether anything in it is escaped.
+        package var hasEscapes: Bool
     }
 
     /// Takes a string, after white space, and checks it: control characters, escapes, UTF-8.
-    mutating func string(_ json: Span<UInt8>) throws(Failure) -> RawString {
+    package mutating func string(_ json: Span<UInt8>) throws(Failure) -> RawString {
         guard take(0x22, json) else { throw failure("expected a string") }
         return try stringBody(json, from: at)
     }
 
     /// Takes the rest of a string whose content began at `start`; what lies before the cursor has
     /// been found to be plain ASCII.
-    mutating func stringBody(_ json: Span<UInt8>, from start: Int) throws(Failure) -> RawString {
+    package mutating func stringBody(
+        _ json: Span<UInt8>,
+        from start: Int
+    ) throws(Failure) -> RawString {
         var hasEscapes = false
         var isASCII = true
         while at < json.count {
@@ -94,13 +103,13 @@ struct JSONCursor {
     }
 
     /// The text between a string's quotes.
-    func text(_ raw: RawString, _ json: Span<UInt8>) -> String {
+    package func text(_ raw: RawString, _ json: Span<UInt8>) -> String {
         let bytes = raw.hasEscapes ? unescaped(raw, json) : Array(json, raw.range)
         return String(decoding: bytes, as: UTF8.self)
     }
 
     /// The bytes that a string's content stands for.
-    func unescaped(_ raw: RawString, _ json: Span<UInt8>) -> [UInt8] {
+    package func unescaped(_ raw: RawString, _ json: Span<UInt8>) -> [UInt8] {
         var bytes: [UInt8] = []
         bytes.reserveCapacity(raw.range.count)
         var place = raw.range.lowerBound
@@ -174,7 +183,7 @@ struct JSONCursor {
     // MARK: Values that nobody reads
 
     /// Takes one value of any kind, after white space, and checks it.
-    mutating func skipValue(_ json: Span<UInt8>, depth: Int = 0) throws(Failure) {
+    package mutating func skipValue(_ json: Span<UInt8>, depth: Int = 0) throws(Failure) {
         guard depth < maximumDepth else { throw failure("too deeply nested") }
         guard let first = peek(json) else { throw failure("expected a value") }
         switch first {
@@ -240,7 +249,7 @@ struct JSONCursor {
 
 extension [UInt8] {
     /// A copy of a part of a span.
-    init(_ span: Span<UInt8>, _ range: Range<Int>) {
+    package init(_ span: Span<UInt8>, _ range: Range<Int>) {
         self = span.extracting(range).withUnsafeBufferPointer { Array($0) }
     }
 }

@@ -1,12 +1,11 @@
-internal import Foundation
-internal import Records
+package import Records
 
 extension JSONCursor {
     /// The model's longest are keys of maps, of 1,024 characters.
     private static let maximumNameBytes = 4096
 
     /// Reads a whole document.
-    static func value(
+    package static func value(
         of json: [UInt8],
         maximumDepth: Int = Limits.maximumControlJSONDepth
     ) throws(Failure) -> JSONValue {
