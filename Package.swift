@@ -16,6 +16,8 @@ let nioCore = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
 let nioPosix = Target.Dependency.product(name: "NIOPosix", package: "swift-nio")
 let nioHTTP1 = Target.Dependency.product(name: "NIOHTTP1", package: "swift-nio")
 let nioSSL = Target.Dependency.product(name: "NIOSSL", package: "swift-nio-ssl")
+let subprocess = Target.Dependency.product(name: "Subprocess", package: "swift-subprocess")
+let systemPackage = Target.Dependency.product(name: "SystemPackage", package: "swift-system")
 let lifecycle = Target.Dependency.product(
     name: "ServiceLifecycle",
     package: "swift-service-lifecycle"
@@ -46,6 +48,12 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-log.git", from: "1.16.0"),
         .package(url: "https://github.com/apple/swift-argument-parser.git", from: "1.8.0"),
         .package(
+            url: "https://github.com/swiftlang/swift-subprocess.git",
+            from: "1.0.0",
+            traits: []
+        ),
+        .package(url: "https://github.com/apple/swift-system.git", from: "1.5.0"),
+        .package(
             url: "https://github.com/swift-server/swift-service-lifecycle.git",
             from: "2.13.0"
         ),
@@ -74,11 +82,19 @@ let package = Package(
             "Destinations",
             ["Records", "SigV4", "Egress", "Compression", "Platform"]
         ),
+        library("Processors", ["Records", "Parsing", "Compression", crypto]),
+        library(
+            "TransformHost",
+            [
+                "Records", "Parsing", "Platform", "CKernels", subprocess, systemPackage, nioCore,
+                nioPosix, nioHTTP1, logging,
+            ]
+        ),
         library(
             "Delivery",
             [
                 "Records", "DurableLog", "Destinations", "Compression", "Platform", "Sealing",
-                crypto, logging,
+                "Processors", "TransformHost", "CKernels", crypto, logging,
             ]
         ),
         library(
@@ -92,8 +108,8 @@ let package = Package(
         .executableTarget(
             name: "hydrant",
             dependencies: [
-                "Records", "Platform", "SigV4", "Egress", "Sealing", "DurableLog", "Destinations",
-                "Delivery", "Ingest", "Client", logging, lifecycle,
+                "Records", "Parsing", "Platform", "SigV4", "Egress", "Sealing", "DurableLog",
+                "Destinations", "TransformHost", "Delivery", "Ingest", "Client", logging, lifecycle,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             exclude: ["Hydrant.docc"],
@@ -114,8 +130,13 @@ let package = Package(
         tests("Destinations", ["Records", "Platform", "SigV4", "Egress"]),
         tests(
             "Delivery",
-            ["Records", "DurableLog", "Destinations", "Platform", "Compression", logging]
+            [
+                "Records", "DurableLog", "Destinations", "Platform", "Compression",
+                "TransformHost", logging,
+            ]
         ),
+        tests("Processors", ["Records", "Compression", crypto]),
+        tests("TransformHost", ["Records", "Platform", logging]),
         tests("Client", ["Records"]),
         tests("Ingest", ["Records", "Parsing", "Egress", nioCore, nioPosix, logging]),
     ]

@@ -4,34 +4,53 @@ internal import Records
 ///
 /// Pure: it is told what happened and what time it is, and says what to do next.
 struct BufferStateMachine {
+    /// Which way buffers go.
+    enum Route: Equatable {
+        /// To the destination, journalled.
+        case delivery
+        /// To a transform, whose output is journalled in place of them.
+        case transform
+    }
+
     /// A sealed buffer on its way.
     struct InFlight: Equatable {
         var sequence: UInt64
         var end: LogMark
+        var route = Route.delivery
         var isSettled = false
     }
 
-    /// When a buffer is full; what was sealed stays sealed if they change.
-    var hints: BufferingHints
-    private let maximumInFlight: Int
+    /// What makes a buffer.
+    struct Bounds: Equatable {
+        /// Bytes of data at which it is full.
+        var bytes: UInt64
+        /// Seconds after which it goes out however little it holds.
+        var intervalSeconds: Int
+        /// How many may be on their way at one time.
+        var maximumInFlight: Int
+        var route = Route.delivery
+    }
+
+    /// What makes the next buffer; what was sealed stays sealed if this changes.
+    var bounds: Bounds
     /// Where the next buffer begins.
     private(set) var start: LogMark
     private var tail: LogMark
     /// When the first record behind `start` arrived; nil until it was looked up.
     private var oldestArrival: Timestamp?
+    /// When its buffer began to wait.
+    private var waitingSince: Timestamp?
     private var inFlight: [InFlight]
     private(set) var nextSequence: UInt64
 
     /// Goes on from a checkpoint, with the buffers that were sealed behind it, in order.
     init(
-        hints: BufferingHints,
-        maximumInFlight: Int,
+        bounds: Bounds,
         checkpoint: LogMark,
         resumed: [InFlight],
         nextSequence: UInt64
     ) {
-        self.hints = hints
-        self.maximumInFlight = maximumInFlight
+        self.bounds = bounds
         start = resumed.last?.end ?? checkpoint
         tail = start
         inFlight = resumed
@@ -54,12 +73,15 @@ struct BufferStateMachine {
     /// What to do, given how far the log reaches now.
     mutating func next(tail: LogMark, now: Timestamp) -> Step {
         self.tail = tail
-        if inFlight.count >= maximumInFlight { return .waitForSettlement }
+        // The two ways do not overtake each other: only one of them leaves journal entries.
+        if inFlight.count >= bounds.maximumInFlight || inFlight.contains(where: isElsewhere) {
+            return .waitForSettlement
+        }
         if tail.position <= start.position { return .waitForRecords(start.records) }
-        guard let oldestArrival else { return .findArrival(after: start) }
-        let due = oldestArrival + .seconds(hints.intervalInSeconds)
+        guard let oldestArrival, let waitingSince else { return .findArrival(after: start) }
+        let due = waitingSince + .seconds(bounds.intervalSeconds)
         // Counters may jump over damage, never back: a plain comparison is safe.
-        let isFull = tail.bytes >= start.bytes + hints.sizeInBytes
+        let isFull = tail.bytes >= start.bytes + bounds.bytes
         if isFull || now >= due {
             return .seal(
                 from: start,
@@ -68,23 +90,28 @@ struct BufferStateMachine {
                 oldestArrival: oldestArrival
             )
         }
-        return .wait(until: due, orBytes: start.bytes + hints.sizeInBytes)
+        return .wait(until: due, orBytes: start.bytes + bounds.bytes)
     }
+
+    private func isElsewhere(_ buffer: InFlight) -> Bool { buffer.route != bounds.route }
 
     /// The answer to `findArrival`.
     ///
-    /// A stamp of a clock that was ahead does not hold a buffer up.
-    mutating func arrivalFound(_ arrival: Timestamp, now: Timestamp) {
+    /// A stamp of a clock that was ahead does not hold a buffer up. What a transform gave has waited
+    /// before: its buffer begins to wait `since` it was found.
+    mutating func arrivalFound(_ arrival: Timestamp, now: Timestamp, since: Timestamp? = nil) {
         oldestArrival = min(arrival, now)
+        waitingSince = min(since ?? arrival, now)
     }
 
     /// A buffer was cut and journalled.
     mutating func sealed(end: LogMark) {
         precondition(end.position > start.position, "a buffer holds something")
-        inFlight.append(InFlight(sequence: nextSequence, end: end))
+        inFlight.append(InFlight(sequence: nextSequence, end: end, route: bounds.route))
         nextSequence += 1
         start = end
         oldestArrival = nil
+        waitingSince = nil
     }
 
     /// What a settlement allows.
@@ -93,6 +120,8 @@ struct BufferStateMachine {
         var checkpoint: LogMark
         /// The journal entries of these buffers are no longer needed.
         var finished: [UInt64]
+        /// Which way the last of them went.
+        var route: Route
     }
 
     /// Every record of a buffer is where it belongs, or set aside.
@@ -106,6 +135,7 @@ struct BufferStateMachine {
         let done = inFlight.prefix { $0.isSettled }
         guard let last = done.last else { return nil }
         inFlight.removeFirst(done.count)
-        return Progress(checkpoint: last.end, finished: done.map(\.sequence))
+        let finished = done.filter { $0.route == .delivery }.map(\.sequence)
+        return Progress(checkpoint: last.end, finished: finished, route: last.route)
     }
 }

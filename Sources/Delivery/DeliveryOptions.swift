@@ -1,6 +1,7 @@
 package import Destinations
 package import Records
 package import Sealing
+package import TransformHost
 
 /// How delivery works, for all streams of a server.
 package struct DeliveryOptions: Sendable {
@@ -16,6 +17,10 @@ package struct DeliveryOptions: Sendable {
     package var maximumBuffersInFlight: Int
     /// The keys that copies of sealed records are sealed with.
     package var masterKeys: MasterKeys?
+    /// Runs the programs of streams that are transformed; none are accepted without it.
+    package var transforms: TransformHost?
+    /// Batches that are being transformed at one time, all streams together.
+    package var maximumTransformBatches: Int
     /// The clock.
     package var time: any TimeSource
 
@@ -27,6 +32,8 @@ package struct DeliveryOptions: Sendable {
         retryDelays: RetryDelays = RetryDelays(),
         maximumBuffersInFlight: Int = Limits.maximumBuffersInFlight,
         masterKeys: MasterKeys? = nil,
+        transforms: TransformHost? = nil,
+        maximumTransformBatches: Int = Limits.defaultMaximumTransformBatches,
         time: any TimeSource = SystemTime()
     ) {
         self.store = store
@@ -35,6 +42,8 @@ package struct DeliveryOptions: Sendable {
         self.retryDelays = retryDelays
         self.maximumBuffersInFlight = maximumBuffersInFlight
         self.masterKeys = masterKeys
+        self.transforms = transforms
+        self.maximumTransformBatches = maximumTransformBatches
         self.time = time
     }
 }

@@ -15,6 +15,9 @@ package struct JournalEntry: Sendable, Codable, Hashable {
     package var end: LogMark
     /// What is written where.
     package var plan: ObjectPlan
+    /// Where failed records go, by the raw value of their `ErrorOutputType`; nil for a buffer of
+    /// records as they were put, which cannot have failed.
+    package var failurePlans: [String: ObjectPlan]?
     /// When the first attempt was made; retries end so long after.
     package var firstAttempt: Timestamp
 
@@ -24,12 +27,14 @@ package struct JournalEntry: Sendable, Codable, Hashable {
         start: LogMark,
         end: LogMark,
         plan: ObjectPlan,
+        failurePlans: [String: ObjectPlan]? = nil,
         firstAttempt: Timestamp
     ) {
         self.sequence = sequence
         self.start = start
         self.end = end
         self.plan = plan
+        self.failurePlans = failurePlans
         self.firstAttempt = firstAttempt
     }
 }

@@ -5,7 +5,7 @@ internal import Platform
 internal import Records
 internal import Sealing
 
-/// Turns a range of the log into an object's content, in a file without a name.
+/// Turns a range of a log into objects' content, each in a file without a name.
 struct Spooler: Sendable {
     /// Where spool files lie.
     ///
@@ -18,56 +18,78 @@ struct Spooler: Sendable {
 
     /// What a range came to.
     struct Spool: Sendable {
+        /// What there is to send; none where the range has no records.
+        var parts: [Part]
+        var damaged: [LogDamage]
+    }
+
+    /// One object.
+    struct Part: Sendable {
+        var plan: ObjectPlan
         var object: SpooledObject
         var records: Int
         var dataBytes: UInt64
-        var damaged: [LogDamage]
+        /// What its records failed at; nil for those that did not.
+        var failure: ErrorOutputType?
     }
 
     /// Reads and compresses a range; `goOn` throws where that is no longer wanted.
     ///
-    /// Blocks. The file is gone with the last reference to it.
+    /// Blocks. The files are gone with the last reference to them.
     func spool(
         _ log: any RecordLog,
         _ entry: JournalEntry,
         name: String,
         goOn: () throws -> Void
-    ) throws
-        -> Spool
-    {
-        let path = folder + "/" + name
-        let file = try File(path, .replace)
-        try Folder.remove(path)  // the open file lives on, and a crash leaves nothing behind
-        let compressor = compressor(for: entry.plan)
-        var output = ObjectWriter(
-            file: file,
-            masterKeys: log.isSealingInUse ? masterKeys : nil
-        )
-        var gathered = Gatherer()
-        var records = 0
-        var dataBytes: UInt64 = 0
+    ) throws -> Spool {
         var damaged: [LogDamage] = []
+        let keys = log.isSealingInUse ? masterKeys : nil
+        func writer(_ plan: ObjectPlan, _ suffix: String) throws -> PartWriter {
+            try PartWriter(
+                plan,
+                path: "\(folder)/\(name)\(suffix)",
+                masterKeys: keys,
+                compressor: compressor(for: plan)
+            )
+        }
+        let main = try writer(entry.plan, "")
+        var failures: [ErrorOutputType: PartWriter] = [:]
         try log.read(from: entry.start, to: entry.end) { chunk in
             try goOn()
             switch chunk {
             case .damaged(let damage):
                 damaged.append(damage)
-            case .records(let layout, let count, _):
-                records += count
-                dataBytes += UInt64(layout.count - count * RecordBatch.lengthPrefixBytes)
-                try gathered.add(layout) { part in
-                    try compressor.write(part) { try output.write($0) }
+            case .records(let layout, _, _):
+                try RecordLayout.forEachRecord(in: layout) { record in
+                    guard let plans = entry.failurePlans else { return try main.add(record) }
+                    guard let kind = record.first.flatMap(OutcomeRecord.init(rawValue:)) else {
+                        throw UnknownOutcome()
+                    }
+                    let content = UnsafeRawBufferPointer(
+                        rebasing: record.dropFirst(OutcomeRecord.tagBytes)
+                    )
+                    guard let type = kind.errorOutputType else {
+                        return kind == .delivered ? try main.add(content) : ()
+                    }
+                    if failures[type] == nil, let plan = plans[type.rawValue] {
+                        failures[type] = try writer(plan, "-\(type.rawValue)")
+                    }
+                    guard let writer = failures[type] else { throw UnknownOutcome() }
+                    try writer.add(content)
                 }
             }
         }
-        try gathered.flush { part in try compressor.write(part) { try output.write($0) } }
-        try compressor.finish { try output.write($0) }
-        return Spool(
-            object: try output.finish(),
-            records: records,
-            dataBytes: dataBytes,
-            damaged: damaged
-        )
+        var parts: [Part] = []
+        if main.records > 0 { parts.append(try main.finish(nil)) }
+        for type in ErrorOutputType.allCases {
+            if let writer = failures[type] { parts.append(try writer.finish(type)) }
+        }
+        return Spool(parts: parts, damaged: damaged)
+    }
+
+    /// A record that a later version of this program wrote.
+    private struct UnknownOutcome: Error, CustomStringConvertible {
+        var description: String { "an outcome is of a kind that this version does not know" }
     }
 
     private func compressor(for plan: ObjectPlan) -> any Compressor {
@@ -85,40 +107,80 @@ struct Spooler: Sendable {
     }
 }
 
-/// Puts records one behind the other without their length prefixes, in pieces that are worth a call.
-private struct Gatherer: ~Copyable {
+/// Puts records one behind the other without their length prefixes, in pieces that are worth a call,
+/// through compression into a file.
+private final class PartWriter {
+    private static let spaceBytes = 256 * 1024
+
+    private let plan: ObjectPlan
+    private let compressor: any Compressor
+    private let delimiter: [UInt8]
+    private var output: ObjectWriter?
     private let space = UnsafeMutableRawBufferPointer.allocate(
-        byteCount: 256 * 1024,
+        byteCount: PartWriter.spaceBytes,
         alignment: 16
     )
-    private var count = 0
+    private var used = 0
+    private(set) var records = 0
+    private var dataBytes: UInt64 = 0
+
+    init(
+        _ plan: ObjectPlan,
+        path: String,
+        masterKeys: MasterKeys?,
+        compressor: any Compressor
+    ) throws {
+        self.plan = plan
+        self.compressor = compressor
+        delimiter = Array((plan.recordDelimiter ?? "").utf8)
+        let file = try File(path, .replace)
+        try Folder.remove(path)  // the open file lives on, and a crash leaves nothing behind
+        output = ObjectWriter(file: file, masterKeys: masterKeys)
+    }
 
     deinit { space.deallocate() }
 
-    mutating func add(
-        _ layout: UnsafeRawBufferPointer,
-        _ sink: (UnsafeRawBufferPointer) throws -> Void
-    ) throws {
-        var place = 0
-        while let end = RecordLayout.end(ofRecordAt: place, in: layout) {
-            let record = UnsafeRawBufferPointer(
-                rebasing: layout[place + RecordBatch.lengthPrefixBytes..<end]
-            )
-            if count + record.count > space.count { try flush(sink) }
-            if record.count > space.count {
-                try sink(record)
-            } else {
-                UnsafeMutableRawBufferPointer(rebasing: space[count...]).copyMemory(from: record)
-                count += record.count
-            }
-            place = end
-        }
+    func add(_ record: UnsafeRawBufferPointer) throws {
+        if records > 0, !delimiter.isEmpty { try delimiter.withUnsafeBytes { try put($0) } }
+        records += 1
+        dataBytes += UInt64(record.count)
+        try put(record)
     }
 
-    mutating func flush(_ sink: (UnsafeRawBufferPointer) throws -> Void) throws {
-        guard count > 0 else { return }
-        try sink(UnsafeRawBufferPointer(rebasing: space[..<count]))
-        count = 0
+    private func put(_ bytes: UnsafeRawBufferPointer) throws {
+        if used + bytes.count > space.count { try flush() }
+        if bytes.count > space.count { return try compress(bytes) }
+        UnsafeMutableRawBufferPointer(rebasing: space[used...]).copyMemory(from: bytes)
+        used += bytes.count
+    }
+
+    private func flush() throws {
+        guard used > 0 else { return }
+        try compress(UnsafeRawBufferPointer(rebasing: space[..<used]))
+        used = 0
+    }
+
+    private func compress(_ bytes: UnsafeRawBufferPointer) throws {
+        try compressor.write(bytes) { try output?.write($0) }
+    }
+
+    /// The object; nothing may be added after.
+    func finish(_ failure: ErrorOutputType?) throws -> Spooler.Part {
+        // Lines are ended, not separated: so two objects can be put one behind the other.
+        if failure != nil { try delimiter.withUnsafeBytes { try put($0) } }
+        try flush()
+        try compressor.finish { try output?.write($0) }
+        guard let output = output.take() else {
+            preconditionFailure("an object is finished once")
+        }
+        let object = try output.finish()
+        return Spooler.Part(
+            plan: plan,
+            object: object,
+            records: records,
+            dataBytes: dataBytes,
+            failure: failure
+        )
     }
 }
 

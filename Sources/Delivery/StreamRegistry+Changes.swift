@@ -4,6 +4,7 @@ internal import Platform
 package import Records
 internal import Sealing
 internal import Synchronization
+internal import TransformHost
 
 /// Changes of streams that are there: one at a time, on a thread of their own.
 extension StreamRegistry {
@@ -20,6 +21,15 @@ extension StreamRegistry {
             acceptsUndeliverable: policy.acceptsUndeliverable,
             now: shared.options.time.now()
         )
+        guard let lambda = try StreamRules.processing(of: stream)?.lambda else { return }
+        guard let transforms = shared.options.transforms else {
+            throw FirehoseError(.invalidArgument, "LambdaArn: this server runs no transforms")
+        }
+        do throws(TransformProgram.Failure) {
+            try transforms.check(lambda.name)
+        } catch {
+            throw FirehoseError(.invalidArgument, "LambdaArn: \(error)")
+        }
     }
 
     /// One change of the configuration; see the protocol.
@@ -45,11 +55,11 @@ extension StreamRegistry {
             let wasOn = stream.encryption != nil
             stream.encryption = encryption
             // Before the configuration says so, so that it never says more than there is.
-            try active.log.setSealing(true)
+            try active.delivery.setSealing(true)
             do {
                 try store(stream, over: active)
             } catch {
-                try active.log.setSealing(wasOn)
+                try active.delivery.setSealing(wasOn)
                 throw error
             }
         }
@@ -61,7 +71,7 @@ extension StreamRegistry {
             var stream = active.stream
             stream.encryption = nil
             try store(stream, over: active)
-            try active.log.setSealing(false)
+            try active.delivery.setSealing(false)
         }
     }
 
@@ -91,8 +101,9 @@ extension StreamRegistry {
         guard stream != active.stream else { return }
         // What the server asks of streams today does not hold up other changes of older ones.
         if stream.destination != active.stream.destination { try checkRules(stream) }
+        try active.delivery.prepare(stream)
         try StreamFile.store(stream, path(of: stream.name))
-        try active.pipeline.update(stream)
+        try active.delivery.update(stream)
         entries.withLock { entries in
             // It may be in deletion by now: then the change goes with it.
             guard case .active(var active) = entries[stream.name] else { return }

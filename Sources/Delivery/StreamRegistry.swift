@@ -29,8 +29,7 @@ package final class StreamRegistry: DeliveryStreamRegistry, RecordAppender, Send
     struct Active {
         var stream: DeliveryStream
         var log: StreamLog
-        var pipeline: StreamPipeline
-        var delivery: Task<Void, Never>
+        var delivery: StreamDelivery
         var limiter: ThroughputLimiter?
     }
 
@@ -52,6 +51,7 @@ package final class StreamRegistry: DeliveryStreamRegistry, RecordAppender, Send
         self.logger = logger
         shared = StreamPipeline.Shared(
             options: options,
+            identity: identity,
             spooler: Spooler(
                 folder: folder.spool,
                 compressionLevel: options.compressionLevel,
@@ -59,7 +59,9 @@ package final class StreamRegistry: DeliveryStreamRegistry, RecordAppender, Send
             ),
             setAsideFolder: folder.setAside,
             spoolPlaces: Places(Limits.maximumSpoolFiles),
+            transformPlaces: Places(options.maximumTransformBatches),
             spoolThreads: WorkerThreads(count: 2),
+            transformThreads: WorkerThreads(count: 2),
             diskThreads: WorkerThreads(count: 2),
             logger: logger
         )
@@ -82,37 +84,23 @@ package final class StreamRegistry: DeliveryStreamRegistry, RecordAppender, Send
             }
         }
         for active in all { active.delivery.cancel() }
-        for active in all {
-            await logs.close(active.log)
-            await active.delivery.value
+        await withDiscardingTaskGroup { group in
+            for active in all { group.addTask { await active.delivery.stop() } }
         }
         changes.close()
         shared.spoolThreads.close()
+        shared.transformThreads.close()
         shared.diskThreads.close()
     }
 
     private func start(_ stream: DeliveryStream, _ path: String) throws -> Active {
-        let journal = try InFlightJournal(folder: path + "/in-flight")
-        let entries = try journal.load()
-        let log = try logs.open(
-            path + "/log",
-            readers: [StreamPipeline.reader],
-            floors: entries.map(\.end),
-            isSealed: stream.encryption != nil
-        )
-        if let failure = log.sealingFailure {
+        let delivery = try StreamDelivery(stream, folder: path, logs: logs, shared: shared)
+        if let failure = delivery.log.sealingFailure {
             logger.error(
                 "the stream's encrypted records wait on disk, and puts are refused",
                 metadata: ["stream": "\(stream.name)", "error": "\(failure)"]
             )
         }
-        let pipeline = try StreamPipeline(
-            stream,
-            log: log,
-            journal: journal,
-            entries: entries,
-            shared: shared
-        )
         for member in StreamRules.undeliverableMembers(of: stream.destination) {
             logger.warning(
                 "the stream's records are kept and not delivered: a member is not supported",
@@ -121,9 +109,8 @@ package final class StreamRegistry: DeliveryStreamRegistry, RecordAppender, Send
         }
         return Active(
             stream: stream,
-            log: log,
-            pipeline: pipeline,
-            delivery: Task { await pipeline.run() },
+            log: delivery.log,
+            delivery: delivery,
             limiter: policy.limits.limiter(
                 ofStream: stream.name,
                 now: shared.options.time.now()
@@ -245,11 +232,8 @@ package final class StreamRegistry: DeliveryStreamRegistry, RecordAppender, Send
         let active = try beginDeleting(name)
         // A change that is under way ends before the folder goes.
         try? await changes.run { _ in }
-        active.delivery.cancel()
-        await logs.close(active.log)
-        await active.delivery.value
-        let passed = active.log.checkpoint(of: StreamPipeline.reader).records
-        let discarded = max(active.log.tail.records, passed) - passed
+        await active.delivery.stop()
+        let discarded = active.delivery.pendingRecords
         try await removeFiles(of: active.stream)
         entries.withLock { $0[name] = nil }
         logger.info(

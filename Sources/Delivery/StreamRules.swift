@@ -27,20 +27,55 @@ enum StreamRules {
             return
         }
         guard let destination = stream.destination.s3 else { return }
-        let interval = destination.bufferingHints.intervalInSeconds
-        guard interval >= minimumIntervalSeconds else {
-            throw FirehoseError(
-                .invalidArgument,
-                "BufferingHints.IntervalInSeconds is \(interval); this server takes "
-                    + "\(minimumIntervalSeconds) to \(Limits.maximumBufferIntervalSeconds) seconds "
-                    + "(--min-buffer-interval lowers the floor)"
-            )
-        }
+        let processing = try processing(of: stream)
+        try checkInterval(destination, minimumIntervalSeconds)
         if let zone = destination.customTimeZone, !zone.isEmpty, !TimeZones.isKnown(zone) {
             throw FirehoseError(.invalidArgument, "CustomTimeZone \(zone) is not a known time zone")
         }
         try checkPrefixes(destination, now)
         try checkKeyLength(stream, destination, now)
+        if processing?.changesRecords == true {
+            for type in ErrorOutputType.allCases {
+                try checkKeyLength(stream, destination, now, type)
+            }
+        }
+        guard let backup = backupDestination(of: stream) else { return }
+        try checkInterval(backup, minimumIntervalSeconds, "S3BackupConfiguration.")
+        try checkPrefixes(backup, now)
+        try checkKeyLength(stream, backup, now)
+    }
+
+    /// What a stream does with its records before it delivers them; nil for nothing, and for a stream
+    /// that cannot be delivered.
+    static func processing(of stream: DeliveryStream) throws(FirehoseError) -> Processing? {
+        guard undeliverableMembers(of: stream.destination).isEmpty else { return nil }
+        return try Processing(stream.destination.members["ProcessingConfiguration"])
+    }
+
+    /// Where a stream's records go as they were put; nil where they do not, and for a stream that
+    /// cannot be delivered.
+    static func backupDestination(of stream: DeliveryStream) -> S3Destination? {
+        let members = stream.destination.members
+        guard undeliverableMembers(of: stream.destination).isEmpty,
+            members["S3BackupMode"] == "Enabled", let backup = members["S3BackupConfiguration"]
+        else { return nil }
+        return S3Destination(backup)
+    }
+
+    private static func checkInterval(
+        _ destination: S3Destination,
+        _ minimum: Int,
+        _ path: String = ""
+    ) throws(FirehoseError) {
+        let interval = destination.bufferingHints.intervalInSeconds
+        guard interval >= minimum else {
+            throw FirehoseError(
+                .invalidArgument,
+                "\(path)BufferingHints.IntervalInSeconds is \(interval); this server takes "
+                    + "\(minimum) to \(Limits.maximumBufferIntervalSeconds) seconds "
+                    + "(--min-buffer-interval lowers the floor)"
+            )
+        }
     }
 
     /// The members of a configuration that ask for what this program does not have.
@@ -49,10 +84,11 @@ enum StreamRules {
         guard destination.kind.isS3 else { return [name] }
         let members = destination.members
         var asked: [String] = []
-        if members["ProcessingConfiguration"]?["Enabled"]?.boolean ?? false {
-            asked.append("ProcessingConfiguration")
+        let processing = members["ProcessingConfiguration"]
+        let types = (processing?["Processors"]?.array ?? []).compactMap { $0["Type"]?.string }
+        if processing?["Enabled"]?.boolean ?? false, types.contains("MetadataExtraction") {
+            asked.append("ProcessingConfiguration MetadataExtraction")
         }
-        if members["S3BackupMode"] == "Enabled" { asked.append("S3BackupMode Enabled") }
         if members["DynamicPartitioningConfiguration"]?["Enabled"]?.boolean ?? false {
             asked.append("DynamicPartitioningConfiguration")
         }
@@ -62,9 +98,12 @@ enum StreamRules {
         {
             asked.append("DataFormatConversionConfiguration")
         }
-        let format = S3Destination(members).compressionFormat
-        if [.snappy, .hadoopSnappy].contains(format) {
-            asked.append("CompressionFormat \(format.rawValue)")
+        let backup = members["S3BackupMode"] == "Enabled" ? members["S3BackupConfiguration"] : nil
+        for (path, s3) in [("", members), ("S3BackupConfiguration.", backup)] {
+            let format = s3.map { S3Destination($0).compressionFormat }
+            if let format, [.snappy, .hadoopSnappy].contains(format) {
+                asked.append("\(path)CompressionFormat \(format.rawValue)")
+            }
         }
         return asked.map { "\(name).\($0)" }
     }
@@ -72,24 +111,27 @@ enum StreamRules {
     private static func checkKeyLength(
         _ stream: DeliveryStream,
         _ destination: S3Destination,
-        _ now: Timestamp
+        _ now: Timestamp,
+        _ type: ErrorOutputType? = nil
     )
         throws(FirehoseError)
     {
         var generator = SystemRandomNumberGenerator()
+        let prefix = try KeyTemplate(destination.prefix ?? "", as: .prefix)
         let plan = ObjectPlan(
             stream: stream.name,
             version: 1_000_000,
             sequence: 0,
             arrival: now,
             destination: destination,
-            template: try KeyTemplate(destination.prefix ?? "", as: .prefix),
+            template: try type?.template(for: destination) ?? prefix,
+            errorOutputType: type,
             generator: &generator
         )
         guard plan.key.utf8.count <= Limits.maximumKeyBytes else {
             throw FirehoseError(
                 .invalidArgument,
-                "Prefix makes keys of \(plan.key.utf8.count) bytes; S3 takes "
+                "\(type == nil ? "Prefix" : "ErrorOutputPrefix") makes keys of \(plan.key.utf8.count) bytes; S3 takes "
                     + "\(Limits.maximumKeyBytes)"
             )
         }

@@ -67,7 +67,7 @@ package enum Limits {
     package static let maximumQueuedAppendBytes = 64 * 1024 * 1024
     /// Bytes of one batch in a log, length prefixes included: a put stays far below, what a batch was
     /// transformed into may come near.
-    package static let maximumFrameBytes = 32 * 1024 * 1024
+    package static let maximumFrameBytes = 48 * 1024 * 1024
     /// Bytes written to the log before one sync (group commit).
     package static let maximumGroupBytes = 8 * 1024 * 1024
     /// A log segment's size: the first of a stream, which may stay the only one, and the rest.
@@ -85,6 +85,21 @@ package enum Limits {
     package static let defaultMaximumLogBytesPerStream: UInt64 = 64 * 1024 * 1024 * 1024
     /// Free disk below which no log grows, so that checkpoints and spool files can still be written.
     package static let minimumFreeDiskBytes: UInt64 = 512 * 1024 * 1024
+
+    /// Batches that are being transformed at one time, all streams together, by default: each may hold
+    /// some 20 MB, and a process.
+    package static let defaultMaximumTransformBatches = 64
+    /// Records of one batch that is transformed.
+    package static let maximumTransformBatchRecords = 50_000
+    /// Bytes of one batch that is transformed without a program.
+    package static let builtInTransformBatchBytes: UInt64 = 1024 * 1024
+    /// Bytes and records, taken apart and unpacked, after which a part of a batch goes into invocations
+    /// of its own.
+    package static let maximumTransformSliceBytes = 4 * 1024 * 1024
+    /// See `maximumTransformSliceBytes`.
+    package static let maximumTransformSliceRecords = 30_000
+    /// Buffers of transformed records that may wait for their delivery: those on their way, and two.
+    package static let maximumOutcomeBuffers = maximumBuffersInFlight + 2
 
     /// Sealed buffers of one stream on their way to the destination at one time.
     package static let maximumBuffersInFlight = 4

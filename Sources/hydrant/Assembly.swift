@@ -9,6 +9,7 @@ internal import Platform
 internal import Records
 internal import ServiceLifecycle
 internal import SigV4
+internal import TransformHost
 internal import UnixSignals
 
 /// Builds log, delivery and ingest, in that order, and stops them in reverse.
@@ -57,6 +58,12 @@ struct Assembly {
         let isStrict = settings.streams.strictAws
         let access = try settings.access.makeAccessControl(identity, isStrict: isStrict, time)
         let transportSecurity = try settings.access.makeTransportSecurity()
+        let transforms = TransformHost(
+            folder: Self.absolute(settings.streams.transforms),
+            identity: identity,
+            time: time,
+            logger: logger
+        )
         let registry = try StreamRegistry(
             folder: folder,
             logs: logs,
@@ -65,6 +72,8 @@ struct Assembly {
                 retryDuration: .seconds(settings.s3RetryDuration),
                 compressionLevel: settings.compressionLevel,
                 masterKeys: masterKeys,
+                transforms: transforms,
+                maximumTransformBatches: settings.streams.transformLimit,
                 time: time
             ),
             identity: identity,
@@ -103,6 +112,7 @@ struct Assembly {
         engine = Engine(
             logs: logs,
             registry: registry,
+            transforms: transforms,
             client: client,
             folder: folder,
             logger: logger
@@ -200,6 +210,7 @@ struct SettingsError: Error, CustomStringConvertible {
 private struct Engine: Service {
     let logs: LogStore
     let registry: StreamRegistry
+    let transforms: TransformHost
     let client: HTTPClient
     let folder: DataFolder
     let logger: Logger
@@ -216,6 +227,7 @@ private struct Engine: Service {
 
     func stop() async {
         await registry.shutDown()
+        await transforms.shutDown()
         client.shutDown()
         logs.shutDown()
         folder.release()

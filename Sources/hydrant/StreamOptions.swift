@@ -47,7 +47,25 @@ struct StreamOptions: ParsableArguments {
     )
     var acceptUndeliverable = false
 
+    @Option(
+        help: ArgumentHelp(
+            "Where the programs of Lambda processors are.",
+            discussion: """
+                The function's name in LambdaArn is an executable in this folder, or a folder with a \
+                transform.json. They run as this server's user.
+                """,
+            valueName: "dir"
+        )
+    )
+    var transforms = "./transforms"
+
+    @Option(help: "Batches that are being transformed at one time, all streams together.")
+    var transformLimit = Limits.defaultMaximumTransformBatches
+
     func validate() throws {
+        guard (1...10_000).contains(transformLimit) else {
+            throw ValidationError("--transform-limit is 1 to 10000")
+        }
         guard (0...Limits.maximumBufferIntervalSeconds).contains(minBufferInterval) else {
             throw ValidationError("--min-buffer-interval is 0 to 900 seconds")
         }

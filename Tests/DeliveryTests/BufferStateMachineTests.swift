@@ -14,8 +14,7 @@ import Testing
 
     private func machine(inFlight: Int = 4) -> BufferStateMachine {
         BufferStateMachine(
-            hints: BufferingHints(sizeInMBs: 1, intervalInSeconds: 60),
-            maximumInFlight: inFlight,
+            bounds: .init(bytes: Self.megabyte, intervalSeconds: 60, maximumInFlight: inFlight),
             checkpoint: .start,
             resumed: [],
             nextSequence: 1
@@ -67,14 +66,44 @@ import Testing
 
     @Test func `resumed buffers count, and the next one begins behind them`() {
         var machine = BufferStateMachine(
-            hints: BufferingHints(),
-            maximumInFlight: 2,
+            bounds: .init(bytes: 5 * Self.megabyte, intervalSeconds: 300, maximumInFlight: 2),
             checkpoint: .start,
             resumed: [.init(sequence: 7, end: mark(4, bytes: 10))],
             nextSequence: 8
         )
         #expect(machine.next(tail: mark(4, bytes: 10), now: now) == .waitForRecords(4))
         #expect(machine.settled(7)?.checkpoint == mark(4, bytes: 10))
+    }
+
+    @Test func `buffers of one way wait until those of the other are settled`() {
+        var machine = machine()
+        machine.sealed(end: mark(1, bytes: 1))
+        machine.bounds.route = .transform
+        let tail = mark(2, bytes: 2)
+        #expect(machine.next(tail: tail, now: now) == .waitForSettlement)
+        #expect(machine.settled(1)?.finished == [1])
+        #expect(machine.next(tail: tail, now: now) == .findArrival(after: mark(1, bytes: 1)))
+        machine.sealed(end: tail)
+        machine.bounds.route = .delivery
+        #expect(machine.next(tail: mark(3, bytes: 3), now: now) == .waitForSettlement)
+        // What was transformed has no journal entry.
+        #expect(machine.settled(2)?.finished == [])
+    }
+
+    @Test func `what was transformed waits from when it was found, and keeps its arrival`() {
+        var machine = machine()
+        let tail = mark(1, bytes: 1)
+        let early = now + .seconds(-600)
+        machine.arrivalFound(early, now: now, since: now)
+        let due = now + .seconds(60)
+        #expect(
+            machine.next(tail: tail, now: now)
+                == .wait(until: due, orBytes: Self.megabyte)
+        )
+        #expect(
+            machine.next(tail: tail, now: due)
+                == .seal(from: .start, limit: tail, sequence: 1, oldestArrival: early)
+        )
     }
 
     @Test func `in whatever order buffers settle, the checkpoint moves in order and to the end`() {

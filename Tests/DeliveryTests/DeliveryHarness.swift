@@ -6,6 +6,7 @@ import Logging
 import Platform
 import Records
 import TestSupport
+import TransformHost
 
 @testable import Delivery
 
@@ -30,6 +31,7 @@ final class DeliveryHarness {
         _ time: ManualTime,
         _ retryDuration: Duration
     ) throws -> (StreamRegistry, LogStore, DataFolder) {
+        let identity = ServiceIdentity(region: "us-east-1", account: "000000000000")
         let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
         let data = try DataFolder(folder("data"))
         let logs = try LogStore(
@@ -49,9 +51,15 @@ final class DeliveryHarness {
                 store: store,
                 retryDuration: retryDuration,
                 retryDelays: RetryDelays(base: .seconds(1), cap: .seconds(1)),
+                transforms: TransformHost(
+                    folder: folder("transforms"),
+                    identity: identity,
+                    time: time,
+                    logger: logger
+                ),
                 time: time
             ),
-            identity: ServiceIdentity(region: "us-east-1", account: "000000000000"),
+            identity: identity,
             policy: StreamPolicy(minimumBufferIntervalSeconds: 0),
             logger: logger
         )

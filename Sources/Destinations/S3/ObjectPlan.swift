@@ -15,6 +15,8 @@ package struct ObjectPlan: Sendable, Codable, Hashable {
     package var uuid: String
     /// When the oldest record arrived.
     package var arrival: Timestamp
+    /// What stands between two records; nothing where it is nil.
+    package var recordDelimiter: String?
 
     /// A plan for a buffer of a stream.
     ///
@@ -29,7 +31,9 @@ package struct ObjectPlan: Sendable, Codable, Hashable {
     ///   - sequence: The buffer's number in its stream.
     ///   - arrival: When the buffer's oldest record arrived.
     ///   - destination: Where it goes.
-    ///   - template: The destination's prefix, parsed.
+    ///   - template: The destination's prefix, parsed; for failed records, their type's.
+    ///   - errorOutputType: What failed records are delivered as; their objects are neither compressed
+    ///     nor have an extension, as objects that AWS wrote.
     ///   - generator: Where randomness comes from.
     package init(
         stream: String,
@@ -38,15 +42,20 @@ package struct ObjectPlan: Sendable, Codable, Hashable {
         arrival: Timestamp,
         destination: S3Destination,
         template: KeyTemplate,
+        errorOutputType: ErrorOutputType? = nil,
         generator: inout some RandomNumberGenerator
     ) {
         bucket = destination.bucket
-        compression = destination.compressionFormat
+        compression = errorOutputType == nil ? destination.compressionFormat : .uncompressed
         kmsKeyARN = destination.kmsKeyARN
         self.arrival = arrival
         uuid = Self.uuid(arrival: arrival, sequence: sequence, random: generator.next())
         let zoneOffset = TimeZones.offsetSeconds(of: destination.customTimeZone, at: arrival)
-        let prefix = template.evaluate(arrival: arrival, offsetSeconds: zoneOffset) {
+        let prefix = template.evaluate(
+            arrival: arrival,
+            offsetSeconds: zoneOffset,
+            errorOutputType: errorOutputType?.rawValue ?? ""
+        ) {
             String(
                 Self.uuidText(high: generator.next(), low: generator.next()).prefix(11)
             )
@@ -55,7 +64,9 @@ package struct ObjectPlan: Sendable, Codable, Hashable {
         let stamp = [time.year, time.month, time.day, time.hour, time.minute, time.second]
             .map { CivilTime.padded($0, 2) }.joined(separator: "-")
         let fileExtension: String =
-            if let own = destination.fileExtension, !own.isEmpty {
+            if errorOutputType != nil {
+                ""
+            } else if let own = destination.fileExtension, !own.isEmpty {
                 own
             } else {
                 destination.compressionFormat.defaultExtension

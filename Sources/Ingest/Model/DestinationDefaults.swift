@@ -26,6 +26,12 @@ extension DestinationConfiguration {
         {
             members["ProcessingConfiguration"]?["Enabled"] = true
         }
+        if let processors = members["ProcessingConfiguration"]?["Processors"]?.array {
+            let role = members["RoleARN"]
+            members["ProcessingConfiguration"]?["Processors"] = .array(
+                processors.map { Self.described($0, role: role) }
+            )
+        }
         // Left out, Enabled is true here (API model).
         if let conversion = members["DataFormatConversionConfiguration"],
             conversion["Enabled"] == nil
@@ -97,6 +103,49 @@ extension DestinationConfiguration {
             "EncryptionConfiguration": ["NoEncryptionConfig": "NoEncryption"],
             "CloudWatchLoggingOptions": ["Enabled": false],
         ]
+    }
+
+    /// A processor with the parameters that AWS describes it with, in its order; of a Lambda processor
+    /// all, of an AppendDelimiterToRecord none (real AWS, as probed by third parties).
+    private static func described(_ processor: JSONValue, role: JSONValue?) -> JSONValue {
+        let type = processor["Type"]?.string ?? ""
+        let given = processor["Parameters"]?.array ?? []
+        var processor = processor
+        func parameter(_ name: String, _ fallback: JSONValue?) -> [JSONValue] {
+            let values = given.filter { $0["ParameterName"] == .string(name) }
+            guard values.isEmpty else { return values }
+            return fallback.map { [["ParameterName": .string(name), "ParameterValue": $0]] } ?? []
+        }
+        switch type {
+        case "Lambda":
+            processor["Parameters"] = .array(
+                parameter("LambdaArn", nil) + parameter("NumberOfRetries", "3")
+                    + parameter("RoleArn", role) + bufferParameters(given)
+            )
+        case "Decompression":
+            processor["Parameters"] = .array(parameter("CompressionFormat", "GZIP"))
+        case "CloudWatchLogProcessing":
+            processor["Parameters"] = .array(parameter("DataMessageExtraction", nil))
+        case "RecordDeAggregation":
+            processor["Parameters"] = .array(
+                parameter("SubRecordType", nil) + parameter("Delimiter", nil)
+            )
+        case "AppendDelimiterToRecord":
+            processor["Parameters"] = []
+        default:
+            break
+        }
+        return processor
+    }
+
+    /// The two come together or not at all, which is for the rules of processing to say.
+    private static func bufferParameters(_ given: [JSONValue]) -> [JSONValue] {
+        let names: [(JSONValue, JSONValue)] = [
+            ("BufferSizeInMBs", "1"), ("BufferIntervalInSeconds", "60"),
+        ]
+        let found = names.flatMap { name, _ in given.filter { $0["ParameterName"] == name } }
+        guard found.isEmpty else { return found }
+        return names.map { ["ParameterName": $0, "ParameterValue": $1] }
     }
 
     private static func hints(_ size: Int, _ interval: Int) -> JSONValue {

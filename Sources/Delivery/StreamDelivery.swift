@@ -1,0 +1,320 @@
+internal import Destinations
+internal import DurableLog
+internal import Logging
+internal import Platform
+internal import Records
+internal import Synchronization
+internal import TransformHost
+
+/// Everything that empties one stream's log: its ways out, and the outcome log between them where the
+/// stream is transformed.
+final class StreamDelivery: Sendable {
+    /// The stream's own log.
+    let log: StreamLog
+    private let folder: String
+    private let logs: LogStore
+    private let shared: StreamPipeline.Shared
+    private let main: StreamPipeline
+    private let mainTask: Task<Void, Never>
+    /// Changes on the registry's thread for changes alone.
+    private let parts: Mutex<Parts>
+
+    private struct Parts {
+        var stage: TransformStage?
+        var outcome: Outcome?
+        var backup: Way?
+    }
+
+    /// A pipeline that runs.
+    private struct Way {
+        var pipeline: StreamPipeline
+        var task: Task<Void, Never>
+
+        init(_ pipeline: StreamPipeline) {
+            self.pipeline = pipeline
+            task = Task { await pipeline.run() }
+        }
+    }
+
+    private struct Outcome {
+        var log: OutcomeLog
+        var way: Way
+    }
+
+    private static let outcomeFolder = "/outcome"
+
+    /// Opens what is in the stream's `folder`, and goes on where its journals and checkpoints say.
+    ///
+    /// Blocks.
+    init(
+        _ stream: DeliveryStream,
+        folder: String,
+        logs: LogStore,
+        shared: StreamPipeline.Shared
+    ) throws {
+        self.folder = folder
+        self.logs = logs
+        self.shared = shared
+        let isSealed = stream.encryption != nil
+        let journal = try Self.journal(.source, folder)
+        let backupJournal = try Self.journal(.backup, folder)
+        let processing = try StreamRules.processing(of: stream)
+        let backs = StreamRules.backupDestination(of: stream) != nil
+        var outcome: (log: OutcomeLog, journal: Journal)?
+        if processing?.changesRecords == true || Folder.exists(folder + Self.outcomeFolder) {
+            outcome = try Self.openOutcome(folder, logs, isSealed: isSealed)
+        }
+        let progress = try outcome?.log.lastProgress()
+        var floors = (journal.entries + backupJournal.entries).map(\.end)
+        if let progress { floors += [progress.isComplete ? progress.end : progress.start] }
+        log = try logs.open(
+            folder + "/log",
+            readers: [StreamPipeline.Role.source.reader]
+                + (backs ? [StreamPipeline.Role.backup.reader] : []),
+            floors: floors,
+            isSealed: isSealed
+        )
+        if let outcome {
+            try Self.catchUp(log, progress)
+            try outcome.log.forgetProgress()
+            if log.isSealingInUse { try outcome.log.log.setSealing(true) }
+        }
+        let stage = Self.stage(processing, outcome?.log, stream, shared)
+        let main = try StreamPipeline(
+            .source,
+            of: stream.name,
+            settings: try Self.settings(.source, stream, stage),
+            log: log,
+            journal: journal.journal,
+            entries: journal.entries,
+            shared: shared
+        )
+        self.main = main
+        mainTask = Task { await main.run() }
+        var parts = Parts(stage: stage)
+        if let outcome {
+            parts.outcome = try Self.outcome(stream, outcome.log, outcome.journal, shared, main)
+        }
+        if backs {
+            parts.backup = Way(try Self.backup(stream, log, backupJournal, shared))
+        }
+        self.parts = Mutex(parts)
+    }
+
+    // MARK: Parts
+
+    private typealias Journal = (journal: InFlightJournal, entries: [JournalEntry])
+
+    private static func journal(
+        _ role: StreamPipeline.Role,
+        _ folder: String
+    ) throws -> Journal {
+        let journal = try InFlightJournal(folder: folder + "/" + role.journal)
+        return (journal, try journal.load())
+    }
+
+    private static func openOutcome(
+        _ folder: String,
+        _ logs: LogStore,
+        isSealed: Bool
+    ) throws -> (log: OutcomeLog, journal: Journal) {
+        let journal = try journal(.outcome, folder)
+        let log = try OutcomeLog(
+            folder + outcomeFolder,
+            logs: logs,
+            floors: journal.entries.map(\.end),
+            isSealed: isSealed
+        )
+        return (log, journal)
+    }
+
+    /// Moves the stream's own checkpoint to where the outcome log says that it was transformed to.
+    private static func catchUp(
+        _ log: StreamLog,
+        _ progress: OutcomeRecord.Progress?
+    ) throws {
+        guard let progress else { return }
+        let reader = StreamPipeline.Role.source.reader
+        let checkpoint = log.checkpoint(of: reader)
+        guard progress.end.position > checkpoint.position else { return }
+        let mark =
+            progress.isComplete
+            ? progress.end
+            : try log.cut(
+                from: progress.start,
+                maximumBytes: .max,
+                maximumRecords: progress.records,
+                limit: progress.end
+            )
+        if mark.position > checkpoint.position { try log.moveCheckpoint(of: reader, to: mark) }
+    }
+
+    private static func stage(
+        _ processing: Processing?,
+        _ outcome: OutcomeLog?,
+        _ stream: DeliveryStream,
+        _ shared: StreamPipeline.Shared
+    ) -> TransformStage? {
+        guard let processing, processing.changesRecords, let outcome else { return nil }
+        let pool = processing.lambda.flatMap { lambda in
+            shared.options.transforms?.pool(lambda.name, arn: lambda.arn, stream: stream.name)
+        }
+        return TransformStage(processing, outcome, pool)
+    }
+
+    private static func outcome(
+        _ stream: DeliveryStream,
+        _ log: OutcomeLog,
+        _ journal: Journal,
+        _ shared: StreamPipeline.Shared,
+        _ main: StreamPipeline
+    ) throws -> Outcome {
+        let pipeline = try StreamPipeline(
+            .outcome,
+            of: stream.name,
+            settings: try settings(.outcome, stream, nil),
+            log: log.log,
+            journal: journal.journal,
+            entries: journal.entries,
+            shared: shared
+        ) {
+            main.wake()
+        }
+        return Outcome(log: log, way: Way(pipeline))
+    }
+
+    private static func backup(
+        _ stream: DeliveryStream,
+        _ log: StreamLog,
+        _ journal: Journal,
+        _ shared: StreamPipeline.Shared
+    ) throws -> StreamPipeline {
+        try StreamPipeline(
+            .backup,
+            of: stream.name,
+            settings: try settings(.backup, stream, nil),
+            log: log,
+            journal: journal.journal,
+            entries: journal.entries,
+            shared: shared
+        )
+    }
+
+    /// What a stream's configuration means for one of its pipelines.
+    private static func settings(
+        _ role: StreamPipeline.Role,
+        _ stream: DeliveryStream,
+        _ stage: TransformStage?
+    ) throws -> StreamPipeline.Settings {
+        var settings = StreamPipeline.Settings(version: stream.version, route: .park)
+        guard StreamRules.undeliverableMembers(of: stream.destination).isEmpty,
+            let destination = role == .backup
+                ? StreamRules.backupDestination(of: stream) : stream.destination.s3
+        else { return settings }
+        if role == .source, let stage {
+            stage.setDestinationBuffer(bytes: destination.bufferingHints.sizeInBytes)
+            settings.route = .transform(stage)
+            return settings
+        }
+        var target = StreamPipeline.Target(
+            destination: destination,
+            template: try KeyTemplate(destination.prefix ?? "", as: .prefix),
+            maximumInFlight: Limits.maximumBuffersInFlight
+        )
+        if role == .outcome {
+            for type in ErrorOutputType.allCases {
+                target.failureTemplates[type] = try type.template(for: destination)
+            }
+        }
+        if role != .backup, try StreamRules.processing(of: stream)?.appendsDelimiter == true {
+            target.recordDelimiter = "\n"
+        }
+        settings.route = .deliver(target)
+        return settings
+    }
+
+    // MARK: Changes
+
+    /// Prepares what a changed configuration needs on disk before that is stored.
+    ///
+    /// Blocks.
+    func prepare(_ stream: DeliveryStream) throws {
+        guard StreamRules.backupDestination(of: stream) != nil,
+            parts.withLock({ $0.backup == nil })
+        else { return }
+        // What is not delivered yet is backed up.
+        try log.addReader(
+            StreamPipeline.Role.backup.reader,
+            at: log.checkpoint(of: StreamPipeline.Role.source.reader)
+        )
+    }
+
+    /// Brings a changed configuration into effect, for all that is in no sealed buffer yet.
+    ///
+    /// Blocks; called by one thread at a time, after `prepare`.
+    func update(_ stream: DeliveryStream) throws {
+        let processing = try StreamRules.processing(of: stream)
+        var (stage, outcome, backup) = parts.withLock { ($0.stage, $0.outcome, $0.backup) }
+        if outcome == nil, processing?.changesRecords == true {
+            let opened = try Self.openOutcome(
+                folder,
+                logs,
+                isSealed: stream.encryption != nil || log.isSealingInUse
+            )
+            outcome = try Self.outcome(stream, opened.log, opened.journal, shared, main)
+        }
+        let old = stage
+        if (processing?.changesRecords == true ? processing : nil) != stage?.processing {
+            stage = Self.stage(processing, outcome?.log, stream, shared)
+        }
+        if backup == nil, StreamRules.backupDestination(of: stream) != nil {
+            let journal = try Self.journal(.backup, folder)
+            backup = Way(try Self.backup(stream, log, journal, shared))
+        }
+        try outcome?.way.pipeline.update(Self.settings(.outcome, stream, nil))
+        try backup?.pipeline.update(Self.settings(.backup, stream, nil))
+        main.update(try Self.settings(.source, stream, stage))
+        if let old, old !== stage { old.retire() }
+        parts.withLock { [stage, outcome, backup] parts in
+            parts = Parts(stage: stage, outcome: outcome, backup: backup)
+        }
+    }
+
+    /// Seals what is kept from now on, or keeps it as it is.
+    ///
+    /// What was sealed once stays so on its further way until the next start: of what is in the log, it
+    /// is not known where it goes.
+    func setSealing(_ isOn: Bool) throws {
+        try log.setSealing(isOn)
+        if isOn { try parts.withLock { $0.outcome }?.log.log.setSealing(true) }
+    }
+
+    // MARK: The end
+
+    /// Stops to begin anything.
+    func cancel() {
+        mainTask.cancel()
+        let parts = parts.withLock { $0 }
+        parts.outcome?.way.task.cancel()
+        parts.backup?.task.cancel()
+    }
+
+    /// Stops: no record is taken any more, what was taken is durable, no process is left, all files are
+    /// closed.
+    func stop() async {
+        cancel()
+        await logs.close(log)
+        let parts = parts.withLock { $0 }
+        await parts.stage?.close()
+        await mainTask.value
+        await parts.outcome?.way.task.value
+        await parts.backup?.task.value
+        if let outcome = parts.outcome { await logs.close(outcome.log.log) }
+    }
+
+    /// Records that are not where they should be.
+    var pendingRecords: UInt64 {
+        let passed = log.checkpoint(of: StreamPipeline.Role.source.reader).records
+        return max(log.tail.records, passed) - passed
+    }
+}

@@ -1,0 +1,133 @@
+internal import Destinations
+internal import Logging
+internal import Platform
+internal import Records
+
+/// One buffer's way to the destination.
+extension StreamPipeline {
+    /// Brings a buffer to an end: delivered, or set aside when its time is up.
+    ///
+    /// Returns early only when the task is cancelled.
+    func deliver(_ entry: JournalEntry) async {
+        do {
+            var effort = Effort(delays: shared.options.retryDelays)
+            try await overTrouble {
+                // Out of the way of other streams' buffers while it waits.
+                while try await !attempt(entry, &effort) {}
+            }
+            try await settle(entry.sequence, nil)
+            signal.notify()
+        } catch {
+            // Only cancellation ends up here: the journal keeps the buffer for the next start.
+            logger.debug("delivery interrupted", metadata: ["key": "\(entry.plan.key)"])
+        }
+    }
+
+    /// What was done for a buffer so far.
+    private struct Effort {
+        /// By key.
+        var attempts: [String: Int] = [:]
+        var delays: RetryDelays
+        /// Keys of objects that are where they should be.
+        var done: Set<String> = []
+    }
+
+    /// Spools the buffer and sends it until it is settled, or until another buffer needs the place
+    /// on disk: false then, and the next call spools it again, byte for byte.
+    ///
+    /// - Throws: `Trouble`, with the place on disk given back; `CancellationError`.
+    private func attempt(_ entry: JournalEntry, _ effort: inout Effort) async throws -> Bool {
+        try await shared.spoolPlaces.take()
+        defer { shared.spoolPlaces.giveBack() }
+        let spool = try await trying("the buffer cannot be read or spooled") { [self] in
+            try await shared.spoolThreads.run { [self] flag in
+                let spoolName = "\(name)-\(role.rawValue)-\(entry.sequence)"
+                return try shared.spooler.spool(log, entry, name: spoolName) { try flag.check() }
+            }
+        }
+        if effort.attempts.isEmpty { try await report(spool.damaged) }
+        for part in spool.parts where !effort.done.contains(part.plan.key) {
+            guard try await send(part, entry, &effort) else { return false }
+            effort.done.insert(part.plan.key)
+        }
+        return true
+    }
+
+    private func send(
+        _ part: Spooler.Part,
+        _ entry: JournalEntry,
+        _ effort: inout Effort
+    ) async throws -> Bool {
+        var attempts: Int {
+            get { effort.attempts[part.plan.key, default: 0] }
+            set { effort.attempts[part.plan.key] = newValue }
+        }
+        while true {
+            attempts += 1
+            let failure: DeliveryFailure
+            switch try await shared.options.store.put(part.object, as: part.plan) {
+            case .delivered:
+                logger.info(
+                    message(for: part),
+                    metadata: facts(part, ["attempts": "\(attempts)"])
+                )
+                return true
+            case .failed(let reason): failure = reason
+            }
+            if isTimeUp(for: entry) {
+                try await putAside(part, failure)
+                return true
+            }
+            logger.warning(
+                "delivery failed, another try follows",
+                metadata: facts(
+                    part,
+                    ["attempts": "\(attempts)", "error": "\(failure)"]
+                )
+            )
+            var generator = SystemRandomNumberGenerator()
+            let delay = effort.delays.next(using: &generator)
+            try await shared.options.time.sleep(until: shared.options.time.now() + delay)
+            if shared.spoolPlaces.isWaitedFor { return false }
+        }
+    }
+
+    private func message(for part: Spooler.Part) -> Logger.Message {
+        if role == .backup { return "backed up" }
+        return part.failure == nil ? "delivered" : "failed records are kept"
+    }
+
+    /// The retry duration counts from the first attempt, over restarts; but a server that was down
+    /// for long tries for a while before it gives up.
+    private func isTimeUp(for entry: JournalEntry) -> Bool {
+        let now = shared.options.time.now()
+        let most = shared.options.retryDuration
+        let least = min(.seconds(Limits.minimumRetrySecondsAfterStart), most / 10)
+        return now - entry.firstAttempt >= most && now - startedAt >= least
+    }
+
+    private func putAside(_ part: Spooler.Part, _ failure: DeliveryFailure) async throws {
+        let (path, total) = try await trying("the object cannot be set aside") { [self] in
+            try await shared.spoolThreads.run { [setAside] _ in
+                try setAside.keep(part.object, as: part.plan, records: part.records)
+            }
+        }
+        logger.error(
+            "set aside: not delivered in time",
+            metadata: facts(
+                part,
+                ["path": "\(path)", "error": "\(failure)", "records_set_aside": "\(total)"]
+            )
+        )
+    }
+
+    private func facts(_ part: Spooler.Part, _ more: Logger.Metadata) -> Logger.Metadata {
+        var facts: Logger.Metadata = [
+            "bucket": "\(part.plan.bucket)", "key": "\(part.plan.key)",
+            "records": "\(part.records)", "bytes": "\(part.dataBytes)",
+            "object_bytes": "\(part.object.byteCount)",
+        ]
+        if let failure = part.failure { facts["error_output_type"] = "\(failure.rawValue)" }
+        return facts.merging(more) { _, new in new }
+    }
+}

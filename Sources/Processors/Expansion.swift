@@ -1,0 +1,187 @@
+internal import Compression
+internal import Parsing
+package import Records
+
+/// What records became before a program sees them: taken apart, unpacked, extracted.
+///
+/// In the order of the developer guide: KPL aggregates, gzip, CloudWatch Logs messages, JSON objects or
+/// delimited pieces.
+package struct Expansion {
+    /// Why a record could not be expanded.
+    package enum Failure: Sendable, Hashable {
+        /// It is not gzip, not JSON inside, or not a CloudWatch Logs document.
+        case decompression
+        /// It is not a sequence of JSON objects.
+        case deaggregation
+
+        /// What AWS calls it; of the second, AWS's name is not known.
+        package var code: String {
+            switch self {
+            case .decompression: "Decompression failed."
+            case .deaggregation: "RecordDeAggregation.ParseError"
+            }
+        }
+
+        /// What AWS says of it; of the second, AWS's words are not known.
+        package var message: String {
+            switch self {
+            case .decompression:
+                "Decompression failed because input data does not conform to cloudwatch log."
+            case .deaggregation:
+                "The record is not a sequence of JSON objects."
+            }
+        }
+    }
+
+    /// One record of what came out.
+    package struct Item: Sendable, Hashable {
+        /// Its bytes, in `data`.
+        package var range: Range<Int>
+        /// What is kept of it should it fail later: as it was put, in `data`.
+        package var original: Range<Int>
+        /// Why it is no record; then `range` is empty.
+        package var failure: Failure?
+    }
+
+    /// Bytes that one record may unpack to.
+    package static let maximumUnpackedBytes = 16 * 1024 * 1024
+    /// Records that one record may hold; of more, it is passed on whole (API model,
+    /// RecordDeAggregation).
+    package static let maximumPieces = 500
+
+    /// The bytes of all items.
+    package private(set) var data: [UInt8] = []
+    /// What came out, in order.
+    package private(set) var items: [Item] = []
+
+    private let processing: Processing
+
+    /// Expands as a stream's processing says.
+    package init(_ processing: Processing) { self.processing = processing }
+
+    /// Forgets what came out, and keeps the memory.
+    package mutating func removeAll() {
+        data.removeAll(keepingCapacity: true)
+        items.removeAll(keepingCapacity: true)
+    }
+
+    /// Takes one record; what comes of it is appended.
+    package mutating func add(_ record: UnsafeRawBufferPointer) {
+        guard let aggregate = KPLAggregate(record) else { return addPart(record) }
+        for range in aggregate.records {
+            addPart(UnsafeRawBufferPointer(rebasing: record[range]))
+        }
+    }
+
+    private mutating func addPart(_ record: UnsafeRawBufferPointer) {
+        let original = append(record)
+        guard processing.decompresses else {
+            return addPieces(of: original, original: original)
+        }
+        do throws(Gunzip.Failure) {
+            let document = try Gunzip.unpack(record, maximumBytes: Self.maximumUnpackedBytes)
+            guard let range = appendContent(of: document) else {
+                return fail(.decompression, original)
+            }
+            addPieces(of: range, original: original)
+        } catch {
+            fail(.decompression, original)
+        }
+    }
+
+    private mutating func fail(_ failure: Failure, _ original: Range<Int>) {
+        let nothing = data.count..<data.count
+        items.append(Item(range: nothing, original: original, failure: failure))
+    }
+
+    private mutating func append(_ bytes: UnsafeRawBufferPointer) -> Range<Int> {
+        let start = data.count
+        data.append(contentsOf: bytes)
+        return start..<data.count
+    }
+
+    /// Appends an unpacked document, or its messages; nil where it is not what it should be.
+    private mutating func appendContent(of document: [UInt8]) -> Range<Int>? {
+        let start = data.count
+        do throws(JSONCursor.Failure) {
+            if processing.extractsMessages {
+                guard try LogMessages.append(of: document.span, to: &data) else { return nil }
+            } else {
+                var cursor = JSONCursor(maximumDepth: Limits.maximumJSONDepth)
+                try cursor.skipValue(document.span)
+                try cursor.expectEnd(document.span)
+                data += document
+            }
+            return start..<data.count
+        } catch {
+            data.removeLast(data.count - start)
+            return nil
+        }
+    }
+
+    private mutating func addPieces(of range: Range<Int>, original: Range<Int>) {
+        let pieces: [Range<Int>]?
+        switch processing.deaggregation {
+        case nil: pieces = nil
+        // A document without messages is no sequence of anything, and no failure.
+        case _ where processing.extractsMessages && range.isEmpty: pieces = nil
+        case .json:
+            guard let objects = Self.objects(in: data.span, range) else {
+                // What it was before this step: a document's text, not its compressed form.
+                return fail(.deaggregation, range)
+            }
+            pieces = objects
+        case .delimited(let delimiter): pieces = Self.pieces(of: data, range, delimiter)
+        }
+        guard let pieces, pieces.count <= Self.maximumPieces else {
+            return items.append(Item(range: range, original: original))
+        }
+        for piece in pieces { items.append(Item(range: piece, original: piece)) }
+    }
+
+    /// The JSON objects in a range; nil where there is anything else, or nothing.
+    ///
+    /// Beyond the maximum, the rest is not looked at.
+    private static func objects(in data: Span<UInt8>, _ range: Range<Int>) -> [Range<Int>]? {
+        let json = data.extracting(range)
+        var cursor = JSONCursor(maximumDepth: Limits.maximumJSONDepth)
+        var objects: [Range<Int>] = []
+        do throws(JSONCursor.Failure) {
+            while cursor.peek(json) == UInt8(ascii: "{"), objects.count <= maximumPieces {
+                let start = cursor.at
+                try cursor.skipValue(json)
+                objects.append(range.lowerBound + start..<range.lowerBound + cursor.at)
+            }
+            if objects.count <= maximumPieces { try cursor.expectEnd(json) }
+        } catch {
+            return nil
+        }
+        return objects.isEmpty ? nil : objects
+    }
+
+    /// The pieces between delimiters; what is behind the last one counts where it is not empty.
+    private static func pieces(
+        of data: [UInt8],
+        _ range: Range<Int>,
+        _ delimiter: [UInt8]
+    ) -> [Range<Int>] {
+        var pieces: [Range<Int>] = []
+        var start = range.lowerBound
+        data.withUnsafeBufferPointer { data in
+            var place = start
+            while place + delimiter.count <= range.upperBound, pieces.count <= maximumPieces {
+                guard data[place] == delimiter[0],
+                    data[place..<place + delimiter.count].elementsEqual(delimiter)
+                else {
+                    place += 1
+                    continue
+                }
+                pieces.append(start..<place)
+                place += delimiter.count
+                start = place
+            }
+        }
+        if start < range.upperBound || pieces.isEmpty { pieces.append(start..<range.upperBound) }
+        return pieces
+    }
+}

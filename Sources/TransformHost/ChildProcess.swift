@@ -1,0 +1,242 @@
+internal import Glibc
+internal import Subprocess
+internal import Synchronization
+internal import SystemPackage
+
+/// One process of a transform, in a process group of its own.
+///
+/// When the process ends, whatever it left in its group is killed. Its standard error goes to the log.
+final class ChildProcess: Sendable {
+    /// How long a process has between SIGTERM and SIGKILL.
+    static let grace: Duration = .seconds(2)
+
+    /// Where standard output goes.
+    enum Output {
+        /// To whoever reads `output`.
+        case pipe
+        /// To the log, as standard error does.
+        case log
+    }
+
+    private enum State {
+        case starting(CheckedContinuation<Result<Void, InvocationFailure>, Never>?)
+        case running(pid_t)
+        case ended(String)
+    }
+
+    private let state = Mutex(State.starting(nil))
+    private let endWaiters = Mutex<[CheckedContinuation<Void, Never>]>([])
+    /// Our end of its standard input; closed once it is told to be.
+    private let inputEnd: Mutex<Int32?>
+    /// Our end of its standard output; -1 where that goes to the log.
+    let output: Int32
+    /// Hangs up when the process has ended: to be polled beside its pipes.
+    let exit: Int32
+    private let exitEnd: Mutex<Int32?>
+
+    private init(input: Pipe, output: Pipe, exit: Pipe, isPiped: Bool) {
+        inputEnd = Mutex(input.write)
+        self.output = isPiped ? output.read : -1
+        self.exit = exit.read
+        exitEnd = Mutex(exit.write)
+        if !isPiped { closeInput() }
+    }
+
+    deinit {
+        closeInput()
+        if output >= 0 { close(output) }
+        close(exit)
+    }
+
+    /// Starts a program.
+    ///
+    /// - Throws: `InvocationFailure` where it cannot be started.
+    static func start(
+        _ program: TransformProgram,
+        environment: [String: String],
+        output kind: Output,
+        log: OutputLog,
+        source: OutputLog.Source
+    ) async throws(InvocationFailure) -> ChildProcess {
+        let pipes = (0..<4).compactMap { _ in Pipe() }
+        guard pipes.count == 4 else {
+            for pipe in pipes { pipe.closeBoth() }
+            throw InvocationFailure(.functionError, "no pipe can be made: too many open files")
+        }
+        let (input, out, error, exit) = (pipes[0], pipes[1], pipes[2], pipes[3])
+        for end in [input.write, out.read] {
+            Pipe.enlarge(end)
+            Pipe.setNonBlocking(end)
+        }
+        let child = ChildProcess(input: input, output: out, exit: exit, isPiped: kind == .pipe)
+        log.follow(error.read, source)
+        if kind == .log { log.follow(out.read, source) }
+        let configuration = configuration(program, environment)
+        Task {
+            let end: String
+            do {
+                let result = try await Subprocess.run(
+                    configuration,
+                    input: .fileDescriptor(
+                        FileDescriptor(rawValue: input.read),
+                        closeAfterSpawningProcess: true
+                    ),
+                    output: .fileDescriptor(
+                        FileDescriptor(rawValue: out.write),
+                        closeAfterSpawningProcess: true
+                    ),
+                    error: .fileDescriptor(
+                        FileDescriptor(rawValue: error.write),
+                        closeAfterSpawningProcess: true
+                    )
+                ) { execution in
+                    child.started(execution.processIdentifier.value)
+                }
+                end = Self.text(of: result.terminationStatus)
+            } catch {
+                end = "it cannot be started: \(error)"
+            }
+            child.hasEnded(end)
+        }
+        let result = await withCheckedContinuation { continuation in
+            let early: Result<Void, InvocationFailure>? = child.state.withLock { state in
+                switch state {
+                case .starting:
+                    state = .starting(continuation)
+                    return nil
+                case .running: return .success(())
+                case .ended(let reason): return .failure(InvocationFailure(.functionError, reason))
+                }
+            }
+            if let early { continuation.resume(returning: early) }
+        }
+        try result.get()
+        return child
+    }
+
+    /// The shell sets the limits, then becomes the program.
+    private static func configuration(
+        _ program: TransformProgram,
+        _ environment: [String: String]
+    ) -> Configuration {
+        let script = """
+            ulimit -c 0; ulimit -n \(program.openFiles); ulimit -d \(program.memoryMiB * 1024); \
+            exec "$@"
+            """
+        var options = PlatformOptions()
+        options.processGroupID = 0
+        var variables: [Environment.Key: String] = [:]
+        for (name, value) in environment {
+            if let key = Environment.Key(rawValue: name) { variables[key] = value }
+        }
+        return Configuration(
+            executable: .path("/bin/sh"),
+            arguments: Arguments(["-c", script, program.name] + program.command),
+            environment: .custom(variables),
+            workingDirectory: FilePath(program.folder),
+            platformOptions: options
+        )
+    }
+
+    static let success = "it ended with status 0"
+
+    private static func text(of status: TerminationStatus) -> String {
+        switch status {
+        case .exited(let code): "it ended with status \(code)"
+        case .signaled(let signal): "it was ended by signal \(signal)"
+        }
+    }
+
+    private func started(_ pid: pid_t) {
+        let waiter = state.withLock { state in
+            guard case .starting(let waiter) = state else { return nil as Waiter? }
+            state = .running(pid)
+            return waiter
+        }
+        waiter?.resume(returning: .success(()))
+    }
+
+    private typealias Waiter = CheckedContinuation<Result<Void, InvocationFailure>, Never>
+
+    private func hasEnded(_ reason: String) {
+        let waiter = state.withLock { state in
+            var waiter: Waiter?
+            switch state {
+            case .starting(let starting): waiter = starting
+            // Whatever it started and left behind.
+            case .running(let pid): kill(-pid, SIGKILL)
+            case .ended: break
+            }
+            state = .ended(reason)
+            return waiter
+        }
+        waiter?.resume(returning: .failure(InvocationFailure(.functionError, reason)))
+        if let end = exitEnd.withLock({ $0.take() }) { close(end) }
+        for waiter in endWaiters.withLock({ $0.take() }) { waiter.resume() }
+    }
+
+    /// How it ended, or nil while it runs.
+    var end: String? {
+        state.withLock { if case .ended(let reason) = $0 { reason } else { nil } }
+    }
+
+    /// Waits until it has ended.
+    func ended() async {
+        await withCheckedContinuation { continuation in
+            let isOver = endWaiters.withLock { waiters in
+                // `hasEnded` sets the state first.
+                if end != nil { return true }
+                waiters.append(continuation)
+                return false
+            }
+            if isOver { continuation.resume() }
+        }
+    }
+
+    /// Writes to its standard input as much as goes in now; nil where nobody reads any more.
+    func write(_ bytes: UnsafeRawBufferPointer) -> Int? {
+        inputEnd.withLock { descriptor in
+            guard let open = descriptor else { return nil }
+            let count = Glibc.write(open, bytes.baseAddress, bytes.count)
+            if count >= 0 { return count }
+            return errno == EAGAIN || errno == EINTR ? 0 : nil
+        }
+    }
+
+    /// Our end of its standard input, to be polled.
+    var input: Int32? { inputEnd.withLock { $0 } }
+
+    /// Gives its standard input an end.
+    func closeInput() {
+        if let descriptor = inputEnd.withLock({ $0.take() }) { close(descriptor) }
+    }
+
+    /// Asks its group to end, and kills it a little later.
+    func terminate() {
+        signal(SIGTERM)
+        Task {
+            try? await Task.sleep(for: Self.grace)
+            signal(SIGKILL)
+        }
+    }
+
+    private func signal(_ number: Int32) {
+        state.withLock { if case .running(let pid) = $0 { kill(-pid, number) } }
+    }
+}
+
+extension Optional {
+    /// The value, once.
+    fileprivate mutating func take() -> Wrapped? {
+        defer { self = nil }
+        return self
+    }
+}
+
+extension Array {
+    /// All of it, once.
+    fileprivate mutating func take() -> [Element] {
+        defer { self = [] }
+        return self
+    }
+}

@@ -1,0 +1,217 @@
+internal import Glibc
+internal import Logging
+internal import Platform
+internal import Synchronization
+
+/// Reads what transforms write to their standard error, and puts it into the log: so many lines a
+/// second, the rest counted.
+final class OutputLog: Sendable {
+    /// Whose lines they are: one for all processes of a stream's transform, which share its rate.
+    final class Source: Sendable {
+        let stream: String
+        let transform: String
+        fileprivate let rate = Mutex(LineRate())
+
+        init(stream: String, transform: String) {
+            self.stream = stream
+            self.transform = transform
+        }
+    }
+
+    private let logger: Logger
+    private let wakeEnd: Int32
+    private let arriving: Mutex<Arriving>
+    private let thread: pthread_t
+
+    private struct Arriving {
+        var followed: [Followed] = []
+        var isClosed = false
+    }
+
+    fileprivate struct Followed {
+        var descriptor: Int32
+        var source: Source
+        var line = LineSplitter()
+    }
+
+    /// Starts the thread that reads.
+    init(logger: Logger) {
+        self.logger = logger
+        guard let pipe = Pipe() else { preconditionFailure("a pipe can be made at start") }
+        for end in [pipe.read, pipe.write] { Pipe.setNonBlocking(end) }
+        wakeEnd = pipe.write
+        let wake = pipe.read
+        let box = Box()
+        arriving = Mutex(Arriving())
+        thread = startThread { box.run(wake) }
+        box.owner.withLock { $0 = self }
+    }
+
+    /// Hands the log over to the thread, which begins before the log is whole.
+    private final class Box: Sendable {
+        let owner = Mutex<OutputLog?>(nil)
+
+        func run(_ wake: Int32) {
+            while true {
+                if let owner = owner.withLock({ $0.take() }) { return owner.read(wake) }
+                usleep(100)
+            }
+        }
+    }
+
+    /// Reads a descriptor to its end, then closes it.
+    func follow(_ descriptor: Int32, _ source: Source) {
+        Pipe.setNonBlocking(descriptor)
+        let isOpen = arriving.withLock { arriving in
+            guard !arriving.isClosed else { return false }
+            arriving.followed.append(Followed(descriptor: descriptor, source: source))
+            return true
+        }
+        if isOpen { wake() } else { close(descriptor) }
+    }
+
+    /// Ends the thread.
+    func shutDown() {
+        arriving.withLock { $0.isClosed = true }
+        wake()
+        pthread_join(thread, nil)
+        close(wakeEnd)
+    }
+
+    private func wake() {
+        var byte: UInt8 = 0
+        _ = write(wakeEnd, &byte, 1)
+    }
+
+    private func read(_ wake: Int32) {
+        var followed: [Followed] = []
+        var space = [UInt8](repeating: 0, count: 64 * 1024)
+        defer {
+            for each in followed { close(each.descriptor) }
+            close(wake)
+        }
+        while true {
+            let isClosed = arriving.withLock { arriving in
+                followed += arriving.followed
+                arriving.followed = []
+                return arriving.isClosed
+            }
+            if isClosed { return }
+            var polled = [pollfd(fd: wake, events: Int16(POLLIN), revents: 0)]
+            polled += followed.map { pollfd(fd: $0.descriptor, events: Int16(POLLIN), revents: 0) }
+            guard poll(&polled, nfds_t(polled.count), -1) > 0 else { continue }
+            if polled[0].revents != 0 { _ = Glibc.read(wake, &space, space.count) }
+            var isFlooded = false
+            for index in followed.indices.reversed() where polled[index + 1].revents != 0 {
+                if !take(&followed[index], &space, &isFlooded) {
+                    close(followed[index].descriptor)
+                    followed.remove(at: index)
+                }
+            }
+            // Who writes without end is slowed down, and does not keep a processor busy here.
+            if isFlooded { usleep(5000) }
+        }
+    }
+
+    /// Reads what is there once; false at its end.
+    private func take(
+        _ followed: inout Followed,
+        _ space: inout [UInt8],
+        _ isFlooded: inout Bool
+    ) -> Bool {
+        let count = Glibc.read(followed.descriptor, &space, space.count)
+        if count < 0 { return errno == EAGAIN || errno == EINTR }
+        let source = followed.source
+        followed.line.add(space[..<max(0, count)], isEnd: count == 0) { line in
+            let (isTaken, leftOut) = source.rate.withLock { $0.take(at: .now) }
+            if leftOut > 0 { report(leftOut, source) }
+            if isTaken {
+                logger.info(
+                    "transform says",
+                    metadata: [
+                        "stream": "\(source.stream)", "transform": "\(source.transform)",
+                        "line": "\(line)",
+                    ]
+                )
+            } else {
+                isFlooded = true
+            }
+        }
+        if count == 0 {
+            let leftOut = source.rate.withLock { $0.takeLeftOut() }
+            if leftOut > 0 { report(leftOut, source) }
+        }
+        return count > 0
+    }
+
+    private func report(_ leftOut: Int, _ source: Source) {
+        logger.warning(
+            "transform says more than is logged",
+            metadata: [
+                "stream": "\(source.stream)", "transform": "\(source.transform)",
+                "lines_left_out": "\(leftOut)",
+            ]
+        )
+    }
+}
+
+/// Lines a second that one stream's transform may log, with bursts.
+struct LineRate {
+    private static let perSecond = 20.0
+    private static let burst = 100.0
+    private var tokens = LineRate.burst
+    private var last = ContinuousClock.now
+    private var leftOut = 0
+
+    /// Whether a line may be logged, and how many were not before it, to be reported with it.
+    mutating func take(at now: ContinuousClock.Instant) -> (isTaken: Bool, leftOut: Int) {
+        let elapsed = now - last
+        last = now
+        tokens = min(Self.burst, tokens + elapsed / .seconds(1) * Self.perSecond)
+        guard tokens >= 1 else {
+            leftOut += 1
+            return (false, 0)
+        }
+        tokens -= 1
+        return (true, takeLeftOut())
+    }
+
+    /// How many lines were not logged since this was last asked.
+    mutating func takeLeftOut() -> Int {
+        defer { leftOut = 0 }
+        return leftOut
+    }
+}
+
+/// Cuts bytes into lines for a log: of bounded length, without control characters.
+struct LineSplitter {
+    static let maximumLineBytes = 1024
+    private var line: [UInt8] = []
+    private var isCut = false
+
+    /// Takes bytes, and gives each line that is complete to `body`; at the end, what is left.
+    mutating func add(_ bytes: ArraySlice<UInt8>, isEnd: Bool, _ body: (String) -> Void) {
+        var rest = bytes
+        while let newline = rest.firstIndex(of: UInt8(ascii: "\n")) {
+            keep(rest[..<newline])
+            give(body)
+            rest = rest[(newline + 1)...]
+        }
+        keep(rest)
+        if isEnd, !line.isEmpty { give(body) }
+    }
+
+    private mutating func keep(_ part: ArraySlice<UInt8>) {
+        let room = Self.maximumLineBytes - line.count
+        line += part.prefix(room)
+        if part.count > room { isCut = true }
+    }
+
+    private mutating func give(_ body: (String) -> Void) {
+        if line.last == UInt8(ascii: "\r") { line.removeLast() }
+        let clean = line.map { $0 < 0x20 && $0 != 0x09 || $0 == 0x7f ? UInt8(ascii: "?") : $0 }
+        body(String(decoding: clean, as: UTF8.self) + (isCut ? "..." : ""))
+        line.removeAll(keepingCapacity: true)
+        isCut = false
+    }
+}

@@ -1,0 +1,199 @@
+internal import Glibc
+internal import Platform
+
+/// Writes an event to a process and reads its response, both at once, within a time.
+struct PipeExchange {
+    /// Where a response ends.
+    enum End {
+        /// At the end of standard output, and of the process, whose status must be 0.
+        case process
+        /// At the end of a line.
+        case line
+    }
+
+    private let child: ChildProcess
+    private let event: [UInt8]
+    private let end: End
+    private let limit: Int
+    private let deadline: ContinuousClock.Instant
+    private var written = 0
+    private var response: [UInt8] = []
+    private var used = 0
+    private var isOutputOpen = true
+    private var hasExited = false
+    /// Whether the last line came together with the end.
+    private var isComplete = false
+
+    private init(
+        _ child: ChildProcess,
+        _ event: [UInt8],
+        _ end: End,
+        limit: Int,
+        timeout: Duration
+    ) {
+        self.child = child
+        self.event = event
+        self.end = end
+        self.limit = limit
+        deadline = .now + timeout
+    }
+
+    /// Makes an exchange on a thread of its own.
+    ///
+    /// - Parameters:
+    ///   - child: The process.
+    ///   - event: The event with its newline.
+    ///   - end: Where the response ends.
+    ///   - limit: Bytes of the response at the most.
+    ///   - timeout: For all of it.
+    /// - Returns: The response.
+    /// - Throws: `InvocationFailure`; then the process is not to be used again.
+    static func run(
+        _ child: ChildProcess,
+        _ event: [UInt8],
+        _ end: End,
+        limit: Int,
+        timeout: Duration
+    ) async throws(InvocationFailure) -> [UInt8] {
+        let result = await withCheckedContinuation { continuation in
+            let thread = startThread {
+                var exchange = PipeExchange(child, event, end, limit: limit, timeout: timeout)
+                continuation.resume(
+                    returning: Result { () throws(InvocationFailure) in try exchange.run() }
+                )
+            }
+            pthread_detach(thread)
+        }
+        return try result.get()
+    }
+
+    private mutating func run() throws(InvocationFailure) -> [UInt8] {
+        if end == .line { try checkSilence() }
+        response = [UInt8](repeating: 0, count: min(limit, max(event.count, 64 * 1024)) + 1)
+        while true {
+            try wait()
+            if isOutputOpen, try read() { return response }
+            if hasExited {
+                try drain()
+                return try finishAfterExit()
+            }
+            writeSome()
+            if end == .line, !isOutputOpen {
+                throw InvocationFailure(.functionError, "it closed its standard output")
+            }
+            if end == .line, written < event.count, child.input == nil {
+                throw InvocationFailure(.functionError, "it closed its standard input")
+            }
+        }
+    }
+
+    /// A worker that says something unasked has lost its place.
+    private func checkSilence() throws(InvocationFailure) {
+        var output = pollfd(fd: child.output, events: Int16(POLLIN), revents: 0)
+        guard poll(&output, 1, 0) > 0 else { return }
+        guard child.end == nil, output.revents & Int16(POLLIN) != 0 else {
+            throw InvocationFailure(.functionError, child.end ?? "it closed its standard output")
+        }
+        throw InvocationFailure(.functionError, "it wrote more than one line for an event")
+    }
+
+    /// Waits until something can be done.
+    private mutating func wait() throws(InvocationFailure) {
+        let rest = deadline - .now
+        guard rest > .zero else {
+            throw InvocationFailure(.functionError, "it did not answer in time")
+        }
+        let (seconds, attoseconds) = rest.components
+        let milliseconds = seconds * 1000 + attoseconds / 1_000_000_000_000_000 + 1
+        var polled = [pollfd(fd: child.exit, events: Int16(POLLIN), revents: 0)]
+        if isOutputOpen {
+            polled.append(pollfd(fd: child.output, events: Int16(POLLIN), revents: 0))
+        }
+        if written < event.count, let input = child.input {
+            polled.append(pollfd(fd: input, events: Int16(POLLOUT), revents: 0))
+        }
+        let count = poll(&polled, nfds_t(polled.count), Int32(min(milliseconds, 60_000)))
+        if count > 0, polled[0].revents != 0 { hasExited = true }
+    }
+
+    /// Reads what is there; true where the response is complete.
+    private mutating func read() throws(InvocationFailure) -> Bool {
+        while true {
+            if used == response.count {
+                response.append(contentsOf: repeatElement(0, count: min(limit + 1 - used, used)))
+            }
+            let place = used
+            let count = response.withUnsafeMutableBytes { [child] space in
+                Glibc.read(
+                    child.output,
+                    space.baseAddress?.advanced(by: place),
+                    space.count - place
+                )
+            }
+            if count < 0 {
+                guard errno == EINTR else { return false }  // nothing there now
+                continue
+            }
+            if count == 0 {
+                isOutputOpen = false
+                return false
+            }
+            let start = used
+            used += count
+            if end == .line, try takeLine(from: start) { return true }
+            guard used <= limit else {
+                throw InvocationFailure(
+                    .functionError,
+                    "the response is larger than \(limit) bytes"
+                )
+            }
+        }
+    }
+
+    private mutating func takeLine(from start: Int) throws(InvocationFailure) -> Bool {
+        guard let newline = response[start..<used].firstIndex(of: UInt8(ascii: "\n")) else {
+            return false
+        }
+        guard newline == used - 1 else {
+            throw InvocationFailure(.functionError, "it wrote more than one line for an event")
+        }
+        guard written == event.count else {
+            throw InvocationFailure(.functionError, "it answered before it had read the event")
+        }
+        response.removeLast(response.count - newline)
+        return true
+    }
+
+    /// Reads the rest of what a process left; what it started does not hold the pipe open, as it was
+    /// killed with it.
+    private mutating func drain() throws(InvocationFailure) {
+        guard isOutputOpen else { return }
+        if try read() {
+            // A last line before the end is a response all the same.
+            isOutputOpen = false
+            isComplete = true
+        }
+    }
+
+    private mutating func finishAfterExit() throws(InvocationFailure) -> [UInt8] {
+        if isComplete { return response }
+        let reason = child.end ?? "it ended"
+        guard end == .process, reason == ChildProcess.success else {
+            throw InvocationFailure(.functionError, reason)
+        }
+        response.removeLast(response.count - used)
+        return response
+    }
+
+    private mutating func writeSome() {
+        while written < event.count {
+            let count = event.withUnsafeBytes { bytes in
+                child.write(UnsafeRawBufferPointer(rebasing: bytes[written...]))
+            }
+            guard let count else { return child.closeInput() }  // it does not want the rest
+            if count == 0 { return }
+            written += count
+        }
+        if end == .process { child.closeInput() }
+    }
+}

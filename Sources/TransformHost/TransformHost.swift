@@ -1,0 +1,94 @@
+internal import Foundation
+package import Logging
+package import Records
+internal import Synchronization
+
+/// Runs the programs of a folder as transforms.
+package final class TransformHost: Sendable {
+    let folder: TransformFolder
+    let identity: ServiceIdentity
+    let output: OutputLog
+    let time: any TimeSource
+    private let pools = Mutex<[ObjectIdentifier: TransformPool]>([:])
+    private let reaper = Mutex<Task<Void, Never>?>(nil)
+
+    /// A host of the programs in `folder`, an absolute path.
+    package init(
+        folder: String,
+        identity: ServiceIdentity,
+        time: any TimeSource,
+        logger: Logger
+    ) {
+        self.folder = TransformFolder(folder)
+        self.identity = identity
+        self.time = time
+        output = OutputLog(logger: logger)
+    }
+
+    /// Refuses a name that stands for no program that can be run now.
+    ///
+    /// Blocks, shortly.
+    package func check(_ name: String) throws(TransformProgram.Failure) {
+        _ = try folder.program(name)
+    }
+
+    /// A stream's processes of a transform, none of which is started before it is needed.
+    ///
+    /// - Parameters:
+    ///   - name: The transform's.
+    ///   - arn: The function's ARN as the stream names it; a bare name gets one of this server.
+    ///   - stream: The stream's name.
+    /// - Returns: The pool, to be closed by the caller.
+    package func pool(_ name: String, arn: String, stream: String) -> TransformPool {
+        let functionARN =
+            arn.hasPrefix("arn:")
+            ? arn : "arn:aws:lambda:\(identity.region):\(identity.account):function:\(name)"
+        let pool = TransformPool(name, stream: stream, functionARN: functionARN, host: self)
+        pools.withLock { $0[ObjectIdentifier(pool)] = pool }
+        reaper.withLock { reaper in
+            if reaper == nil { reaper = Task { [weak self] in await Self.reap { self } } }
+        }
+        return pool
+    }
+
+    func forget(_ pool: TransformPool) {
+        pools.withLock { _ = $0.removeValue(forKey: ObjectIdentifier(pool)) }
+    }
+
+    private static func reap(_ host: () -> TransformHost?) async {
+        while (try? await Task.sleep(for: .seconds(30))) != nil {
+            guard let host = host() else { return }
+            let limit = ContinuousClock.now - TransformLimits.maximumIdle
+            for pool in host.pools.withLock({ Array($0.values) }) { pool.endIdle(since: limit) }
+        }
+    }
+
+    /// Ends all processes, and waits for them.
+    package func shutDown() async {
+        reaper.withLock { $0?.cancel() }
+        await withDiscardingTaskGroup { group in
+            for pool in pools.withLock({ Array($0.values) }) {
+                group.addTask { await pool.close() }
+            }
+        }
+        output.shutDown()
+    }
+}
+
+/// The folder of all transforms, with what is known of those that were asked for.
+final class TransformFolder: Sendable {
+    private let path: String
+    private let known = Mutex<[String: TransformProgram]>([:])
+
+    init(_ path: String) { self.path = path }
+
+    /// A program as it is now: read again where its files have changed.
+    func program(_ name: String) throws(TransformProgram.Failure) -> TransformProgram {
+        if let program = known.withLock({ $0[name] }), program.isCurrent {
+            return program
+        }
+        let program = try TransformProgram(name, in: path)
+        known.withLock { $0[name] = program }
+        return program
+    }
+}

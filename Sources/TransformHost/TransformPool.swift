@@ -1,0 +1,228 @@
+internal import Foundation
+internal import Records
+internal import Synchronization
+
+/// One stream's transform: its warm processes, and its invocations.
+package final class TransformPool: Sendable {
+    private let name: String
+    private let host: TransformHost
+    private let functionARN: String
+    private let stream: String
+    private let source: OutputLog.Source
+    private let state = Mutex(State())
+
+    private struct State {
+        var idle: [Idle] = []
+        /// Those that work, by number, so that they can be ended.
+        var busy: [Int: any TransformWorker] = [:]
+        var lastNumber = 0
+        var isClosed = false
+    }
+
+    private struct Idle {
+        var worker: any TransformWorker
+        var program: TransformProgram
+        var invocations: Int
+        var since: ContinuousClock.Instant
+    }
+
+    init(_ name: String, stream: String, functionARN: String, host: TransformHost) {
+        self.name = name
+        self.stream = stream
+        self.functionARN = functionARN
+        self.host = host
+        source = OutputLog.Source(stream: stream, transform: name)
+    }
+
+    /// Invocations that are wanted at one time; a guess where there is no program at the moment.
+    package var concurrency: Int { (try? host.folder.program(name))?.concurrency ?? 1 }
+
+    /// Makes one invocation.
+    ///
+    /// - Returns: The response, as it came.
+    /// - Throws: `InvocationFailure`; `CancellationError` where the task is cancelled or the pool is
+    ///   closed.
+    package func invoke(_ event: TransformEvent) async throws -> [UInt8] {
+        try Task.checkCancellation()
+        let program: TransformProgram
+        do throws(TransformProgram.Failure) {
+            program = try host.folder.program(name)
+        } catch {
+            throw InvocationFailure(.resourceNotFound, error.description)
+        }
+        if program.mode == .once { return try await invokeOnce(program, event) }
+        var idle = takeIdle(program)
+        if idle == nil {
+            idle = Idle(
+                worker: try await start(program),
+                program: program,
+                invocations: 0,
+                since: .now
+            )
+        }
+        guard var idle else { throw CancellationError() }
+        let worker = idle.worker
+        let response = try await working(worker) { () throws(InvocationFailure) in
+            try await worker.invoke(event)
+        }
+        idle.invocations += 1
+        idle.since = .now
+        if idle.invocations >= program.recycleAfter || !giveBack(idle) {
+            Task { await worker.end() }
+        }
+        return response
+    }
+
+    /// Runs `work`, in which a worker can be ended from outside; one that fails is ended.
+    private func working(
+        _ worker: any TransformWorker,
+        _ work: () async throws(InvocationFailure) -> [UInt8]
+    ) async throws -> [UInt8] {
+        let number = state.withLock { state in
+            state.lastNumber += 1
+            state.busy[state.lastNumber] = worker
+            return state.isClosed ? nil : state.lastNumber
+        }
+        defer { state.withLock { if let number { $0.busy[number] = nil } } }
+        if number == nil { worker.terminate() }
+        do {
+            return try await withTaskCancellationHandler {
+                try await work()
+            } onCancel: {
+                worker.terminate()
+            }
+        } catch {
+            worker.terminate()
+            if Task.isCancelled || state.withLock({ $0.isClosed }) { throw CancellationError() }
+            throw error
+        }
+    }
+
+    private func takeIdle(_ program: TransformProgram) -> Idle? {
+        while true {
+            guard let idle = state.withLock({ $0.idle.popLast() }) else { return nil }
+            if idle.worker.isAlive, idle.program == program { return idle }
+            Task { await idle.worker.end() }
+        }
+    }
+
+    private func giveBack(_ idle: Idle) -> Bool {
+        state.withLock { state in
+            guard !state.isClosed else { return false }
+            state.idle.append(idle)
+            return true
+        }
+    }
+
+    // MARK: Processes
+
+    private func invokeOnce(
+        _ program: TransformProgram,
+        _ event: TransformEvent
+    ) async throws -> [UInt8] {
+        let child = try await ChildProcess.start(
+            program,
+            environment: environment(program),
+            output: .pipe,
+            log: host.output,
+            source: source
+        )
+        let worker = OnceWorker(child: child, timeout: program.timeout)
+        return try await working(worker) { () throws(InvocationFailure) in
+            try await worker.invoke(event)
+        }
+    }
+
+    private func start(_ program: TransformProgram) async throws -> any TransformWorker {
+        let environment = environment(program)
+        switch program.mode {
+        case .once, .worker:
+            return try await LineWorker(
+                program,
+                environment: environment,
+                log: host.output,
+                source: source
+            )
+        case .lambda:
+            return try await LambdaWorker(
+                program,
+                environment: environment,
+                functionARN: functionARN,
+                log: host.output,
+                source: source,
+                time: host.time
+            )
+        }
+    }
+
+    private func environment(_ program: TransformProgram) -> [String: String] {
+        var environment = [
+            "PATH": TransformProgram.searchPath, "LANG": "C.UTF-8", "HYDRANT_STREAM": stream,
+            "HYDRANT_TRANSFORM": name,
+        ]
+        if program.mode == .lambda {
+            let names = [
+                "_HANDLER": program.command.last ?? "", "LAMBDA_TASK_ROOT": program.folder,
+                "AWS_LAMBDA_FUNCTION_NAME": name, "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
+                "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": String(program.memoryMiB),
+                "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
+                "AWS_LAMBDA_LOG_GROUP_NAME": "/aws/lambda/\(name)",
+                "AWS_LAMBDA_LOG_STREAM_NAME": stream, "AWS_REGION": host.identity.region,
+                "AWS_DEFAULT_REGION": host.identity.region, "TZ": ":UTC",
+            ]
+            environment.merge(names) { _, new in new }
+        }
+        for (name, value) in program.environment {
+            environment[name] = value ?? TransformProgram.variable(name)
+        }
+        return environment
+    }
+
+    /// Ends warm processes that had nothing to do for long.
+    func endIdle(since limit: ContinuousClock.Instant) {
+        let old = state.withLock { state in
+            let old = state.idle.filter { $0.since < limit }
+            state.idle.removeAll { $0.since < limit }
+            return old
+        }
+        for idle in old { Task { await idle.worker.end() } }
+    }
+
+    /// Ends all its processes, and refuses invocations from now on.
+    package func close() async {
+        let (idle, busy) = state.withLock { state in
+            defer { state.idle = [] }
+            state.isClosed = true
+            return (state.idle, Array(state.busy.values))
+        }
+        host.forget(self)
+        await withDiscardingTaskGroup { group in
+            for worker in busy {
+                worker.terminate()
+                group.addTask { await worker.end() }
+            }
+            for idle in idle { group.addTask { await idle.worker.end() } }
+        }
+    }
+}
+
+/// A process for a single invocation, seen as one that can be ended.
+private struct OnceWorker: TransformWorker {
+    let child: ChildProcess
+    let timeout: Duration
+
+    var isAlive: Bool { child.end == nil }
+
+    func invoke(_ event: TransformEvent) async throws(InvocationFailure) -> [UInt8] {
+        try await PipeExchange.run(
+            child,
+            event.line,
+            .process,
+            limit: TransformLimits.maximumResponseBytes,
+            timeout: timeout
+        )
+    }
+
+    func end() async { await child.endWithinGrace() }
+    func terminate() { child.terminate() }
+}
