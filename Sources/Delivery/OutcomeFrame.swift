@@ -1,5 +1,6 @@
 internal import CKernels
 internal import Foundation
+internal import Platform
 internal import Processors
 internal import Records
 internal import TransformHost
@@ -29,7 +30,7 @@ struct OutcomeFrame {
     /// The batch; nil where nothing is left of the slice to be delivered.
     mutating func make(
         _ results: [TransformSlice.Result],
-        responses: [[UInt8]],
+        responses: [Block],
         progress: OutcomeRecord.Progress
     ) -> RecordBatch? {
         var bytes = 0
@@ -63,12 +64,14 @@ struct OutcomeFrame {
             case .dropped: break
             case .ok(let response, let range):
                 let data = response.map { responses[$0] } ?? slice.data
-                Self.append(.delivered, data, range, to: &builder)
+                Self.append(.delivered, data.bytes, range, to: &builder)
             case .failed, .notExpanded:
                 let start = line == 0 ? 0 : lineEnds[line - 1]
                 var kind = OutcomeRecord.processingFailed
                 if case .notExpanded(.decompression) = result { kind = .decompressionFailed }
-                Self.append(kind, lines, start..<lineEnds[line], to: &builder)
+                lines.withUnsafeBytes { lines in
+                    Self.append(kind, lines, start..<lineEnds[line], to: &builder)
+                }
                 line += 1
             }
         }
@@ -77,16 +80,14 @@ struct OutcomeFrame {
 
     private static func append(
         _ kind: OutcomeRecord,
-        _ data: [UInt8],
+        _ data: UnsafeRawBufferPointer,
         _ range: Range<Int>,
         to builder: inout RecordBatch.Builder
     ) {
         builder.appendRecord { space in
             space[0] = kind.rawValue
-            data.withUnsafeBytes { data in
-                UnsafeMutableRawBufferPointer(rebasing: space[1...])
-                    .copyMemory(from: UnsafeRawBufferPointer(rebasing: data[range]))
-            }
+            UnsafeMutableRawBufferPointer(rebasing: space[1...])
+                .copyMemory(from: UnsafeRawBufferPointer(rebasing: data[range]))
             return OutcomeRecord.tagBytes + range.count
         }
     }
@@ -107,14 +108,13 @@ struct OutcomeFrame {
         lines.append(
             contentsOf: repeatElement(0, count: (original.count + 2) / 3 * 4)
         )
-        slice.data.withUnsafeBufferPointer { data in
-            lines.withUnsafeMutableBufferPointer { lines in
-                _ = hydrant_base64_encode(
-                    data.baseAddress?.advanced(by: original.lowerBound),
-                    original.count,
-                    lines.baseAddress?.advanced(by: start)
-                )
-            }
+        let data = UnsafeRawBufferPointer(rebasing: slice.data.bytes[original])
+        lines.withUnsafeMutableBufferPointer { lines in
+            _ = hydrant_base64_encode(
+                data.baseAddress?.assumingMemoryBound(to: UInt8.self),
+                data.count,
+                lines.baseAddress?.advanced(by: start)
+            )
         }
         put(#"","errorCode":\#(Self.quoted(code)),"errorMessage":\#(Self.quoted(message))"#)
         put(#","attemptsMade":\#(attempts)"#)

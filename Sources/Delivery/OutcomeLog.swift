@@ -64,6 +64,10 @@ final class OutcomeLog: Sendable {
         appended.withLock { $0.append((source, outcome)) }
     }
 
+    /// The end of the last batch whose outcome is durable with that of all before it; nil where the
+    /// checkpoint has passed them all.
+    var lastBatchEnd: LogMark? { appended.withLock { $0.last?.source } }
+
     /// The stream's own checkpoint is durable at a mark.
     ///
     /// Blocks.

@@ -124,8 +124,8 @@ extension StreamPipeline {
         _ batch: TransformStage.Batch,
         _ stage: TransformStage,
         _ work: inout BatchWork
-    ) async throws -> (results: [TransformSlice.Result], responses: [[UInt8]]) {
-        var responses: [[UInt8]] = []
+    ) async throws -> (results: [TransformSlice.Result], responses: [Block]) {
+        var responses: [Block] = []
         guard let lambda = stage.processing.lambda else {
             let results = slice.items.map { item -> TransformSlice.Result in
                 item.failure.map { .notExpanded($0) } ?? .ok(response: nil, item.range)
@@ -188,7 +188,6 @@ extension StreamPipeline {
         _ stage: TransformStage,
         _ lambda: Processing.Lambda
     ) async throws -> (Result<TransformResponse, InvocationFailure>, attempts: Int) {
-        var event = event
         var delays = RetryDelays(base: .milliseconds(100), cap: .seconds(5))
         var generator = SystemRandomNumberGenerator()
         var attempt = 0
@@ -197,7 +196,7 @@ extension StreamPipeline {
             event.renew(UUID().uuidString.lowercased())
             do {
                 let bytes = try await stage.invoke(event)
-                let response = try await shared.transformThreads.run { [event] _ in
+                let response = try await shared.transformThreads.run { _ in
                     try TransformResponse(bytes, to: event)
                 }
                 return (.success(response), attempt)

@@ -22,6 +22,8 @@ final class StreamPipeline: Sendable {
     private let resumed: [JournalEntry]
     /// The place behind the last batch that was given to a transform.
     private let lastTurn = Mutex<Turn?>(nil)
+    /// Whether somebody waits to move the checkpoint over what was transformed.
+    private let isCheckpointDue = Atomic(false)
     /// Called after each settlement.
     private let onSettlement: @Sendable () -> Void
 
@@ -254,22 +256,46 @@ final class StreamPipeline: Sendable {
     // MARK: The end of a buffer
 
     /// Moves the checkpoint as far as buffers are settled in order, then forgets those.
+    ///
+    /// What was transformed is not begun again whether or not the checkpoint says so, since the outcome
+    /// log does: so it moves only now and then, which saves syncs.
     func settle(_ sequence: UInt64, _ outcome: OutcomeLog?) async throws {
         guard let progress = machine.withLock({ $0.settled(sequence) }) else { return }
+        if outcome != nil {
+            signal.notify()
+            let moved = log.checkpoint(of: role.reader).bytes
+            if progress.checkpoint.bytes < moved + Limits.transformCheckpointBytes {
+                // One waits for all that come meanwhile.
+                guard !isCheckpointDue.exchange(true, ordering: .relaxed) else { return }
+                await pause(Self.checkpointPause)
+                isCheckpointDue.store(false, ordering: .relaxed)
+            }
+        }
+        try await move(outcome, progress)
+        onSettlement()
+    }
+
+    private static let checkpointPause: Duration = .seconds(1)
+
+    private func move(
+        _ outcome: OutcomeLog?,
+        _ progress: BufferStateMachine.Progress
+    ) async throws {
         try await untilDone("the checkpoint cannot be moved") { [self] in
             try await shared.diskThreads.run { [self] _ in
                 try checkpointLock.withLock { _ in
                     let current = log.checkpoint(of: role.reader)
+                    // Of what was transformed meanwhile as well.
+                    let mark = outcome?.lastBatchEnd ?? progress.checkpoint
                     // A later buffer's settlement may have been quicker, and stands for this one.
-                    if current.position < progress.checkpoint.position {
-                        try log.moveCheckpoint(of: role.reader, to: progress.checkpoint)
+                    if current.position < mark.position {
+                        try log.moveCheckpoint(of: role.reader, to: mark)
                     }
                     try outcome?.sourceMoved(to: log.checkpoint(of: role.reader))
                 }
                 for sequence in progress.finished { try journal.remove(sequence) }
             }
         }
-        onSettlement()
     }
 
     /// What can only fail for want of disk, of a key or the like, and is tried until it works.

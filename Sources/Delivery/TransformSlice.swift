@@ -1,10 +1,12 @@
+internal import Platform
 internal import Processors
 internal import Records
 internal import TransformHost
 
 /// A batch's records as they were put, in memory.
 struct SourceRecords: Sendable {
-    private var bytes: [UInt8] = []
+    /// Their data, one behind the other.
+    let block: Block
     private var ends: [Int] = []
     private(set) var arrivals: [Timestamp] = []
     /// Parts of the log that could not be read.
@@ -16,27 +18,25 @@ struct SourceRecords: Sendable {
     ///
     /// Blocks.
     init(_ log: any RecordLog, from start: LogMark, to end: LogMark) throws {
-        bytes.reserveCapacity(Int(end.bytes - start.bytes))
+        // Counters jump over damage, so this may be too much, and is never too little.
+        block = Block(capacity: Int(end.bytes - start.bytes))
         try log.read(from: start, to: end) { chunk in
             switch chunk {
             case .damaged(let damage): damaged.append(damage)
             case .records(let layout, _, let arrival):
                 RecordLayout.forEachRecord(in: layout) { record in
-                    bytes.append(contentsOf: record)
-                    ends.append(bytes.count)
+                    UnsafeMutableRawBufferPointer(rebasing: block.space[block.count...])
+                        .copyMemory(from: record)
+                    block.count += record.count
+                    ends.append(block.count)
                     arrivals.append(arrival)
                 }
             }
         }
     }
 
-    /// Gives one record's bytes to `body`.
-    func withRecord<Value>(_ index: Int, _ body: (UnsafeRawBufferPointer) -> Value) -> Value {
-        let start = index == 0 ? 0 : ends[index - 1]
-        return bytes.withUnsafeBytes {
-            body(UnsafeRawBufferPointer(rebasing: $0[start..<ends[index]]))
-        }
-    }
+    /// Where one record's bytes are in the block.
+    func range(of index: Int) -> Range<Int> { (index == 0 ? 0 : ends[index - 1])..<ends[index] }
 }
 
 /// A part of a batch that is small enough to be in memory with all that becomes of it.
@@ -53,7 +53,7 @@ struct TransformSlice: Sendable {
 
     /// Which records of the batch it has.
     let records: Range<Int>
-    let data: [UInt8]
+    let data: Block
     let items: [Expansion.Item]
     /// The record that each item came from, and its number in it.
     private let sources: [(record: Int, piece: Int)]
@@ -63,16 +63,17 @@ struct TransformSlice: Sendable {
         var expansion = Expansion(processing)
         var sources: [(record: Int, piece: Int)] = []
         var index = start
-        while index < source.count, expansion.data.count < Limits.maximumTransformSliceBytes,
+        while index < source.count, expansion.usedBytes < Limits.maximumTransformSliceBytes,
             expansion.items.count < Limits.maximumTransformSliceRecords
         {
             let before = expansion.items.count
-            source.withRecord(index) { expansion.add($0) }
+            expansion.add(source.block.bytes, source.range(of: index))
             for piece in 0..<expansion.items.count - before { sources.append((index, piece)) }
             index += 1
         }
         records = start..<index
-        data = expansion.data
+        // Where nothing is unpacked, the items are parts of the records as they were put.
+        data = processing.unpacksRecords ? Block(expansion.data) : source.block
         items = expansion.items
         self.sources = sources
     }
@@ -123,18 +124,20 @@ struct TransformSlice: Sendable {
             capacity: used + frame
         )
         let prefix = RecordIdentifier.prefix(logIdentity)
-        data.withUnsafeBytes { data in
-            for item in chosen {
-                let place = sources[item]
-                builder.add(
-                    RecordIdentifier.make(
-                        prefix,
-                        record: firstRecord + UInt64(place.record),
-                        piece: place.piece
-                    ),
-                    arrival: source.arrivals[place.record],
-                    UnsafeRawBufferPointer(rebasing: data[items[item].range])
+        let data = data.bytes
+        for item in chosen {
+            let place = sources[item]
+            builder.add(
+                arrival: source.arrivals[place.record],
+                UnsafeRawBufferPointer(rebasing: data[items[item].range])
+            ) { space in
+                RecordIdentifier.write(
+                    prefix,
+                    record: firstRecord + UInt64(place.record),
+                    piece: place.piece,
+                    to: space
                 )
+                return RecordIdentifier.byteCount
             }
         }
         return (Request(event: builder.build(), items: chosen), next)
@@ -158,22 +161,34 @@ enum RecordIdentifier {
 
     /// What is common to all records of a log.
     static func prefix(_ logIdentity: UInt64) -> [UInt8] {
-        Array("49".utf8) + digits(logIdentity, 20)
+        var prefix = Array("49".utf8) + [UInt8](repeating: 0, count: 20)
+        prefix.withUnsafeMutableBytes { writeDigits(of: logIdentity, to: $0, 2..<22) }
+        return prefix
     }
 
     /// The id of a record, and of its pieces by number.
-    static func make(_ prefix: [UInt8], record: UInt64, piece: Int) -> [UInt8] {
-        prefix + digits(record, 20) + digits(UInt64(piece), 6)
+    static func write(
+        _ prefix: [UInt8],
+        record: UInt64,
+        piece: Int,
+        to space: UnsafeMutableRawBufferPointer
+    ) {
+        space.copyBytes(from: prefix)
+        writeDigits(of: record, to: space, 22..<42)
+        writeDigits(of: UInt64(piece), to: space, 42..<48)
     }
 
-    private static func digits(_ number: UInt64, _ count: Int) -> [UInt8] {
+    private static func writeDigits(
+        of number: UInt64,
+        to space: UnsafeMutableRawBufferPointer,
+        _ range: Range<Int>
+    ) {
         var rest = number
-        return [UInt8](unsafeUninitializedCapacity: count) { space, used in
-            for index in (0..<count).reversed() {
-                space[index] = UInt8(ascii: "0") + UInt8(rest % 10)
-                rest /= 10
-            }
-            used = count
+        var place = range.upperBound
+        while place > range.lowerBound {
+            place -= 1
+            space[place] = UInt8(ascii: "0") + UInt8(truncatingIfNeeded: rest % 10)
+            rest /= 10
         }
     }
 }

@@ -1,4 +1,4 @@
-internal import Logging
+internal import Platform
 internal import Processors
 internal import Records
 internal import Synchronization
@@ -62,7 +62,7 @@ final class TransformStage: Sendable {
     }
 
     /// Makes one invocation.
-    func invoke(_ event: TransformEvent) async throws -> [UInt8] {
+    func invoke(_ event: TransformEvent) async throws -> Block {
         guard let pool else { preconditionFailure("a stage without a program invokes none") }
         return try await pool.invoke(event)
     }

@@ -35,9 +35,9 @@ package struct Expansion {
 
     /// One record of what came out.
     package struct Item: Sendable, Hashable {
-        /// Its bytes, in `data`.
+        /// Its bytes: in `data`, or in what was added where nothing is unpacked.
         package var range: Range<Int>
-        /// What is kept of it should it fail later: as it was put, in `data`.
+        /// What is kept of it should it fail later: as it was put, in the same place.
         package var original: Range<Int>
         /// Why it is no record; then `range` is empty.
         package var failure: Failure?
@@ -49,8 +49,10 @@ package struct Expansion {
     /// RecordDeAggregation).
     package static let maximumPieces = 500
 
-    /// The bytes of all items.
+    /// The bytes of all items, where records are unpacked; nothing otherwise.
     package private(set) var data: [UInt8] = []
+    /// Bytes that the items take, wherever they are.
+    package private(set) var usedBytes = 0
     /// What came out, in order.
     package private(set) var items: [Item] = []
 
@@ -59,21 +61,26 @@ package struct Expansion {
     /// Expands as a stream's processing says.
     package init(_ processing: Processing) { self.processing = processing }
 
-    /// Forgets what came out, and keeps the memory.
-    package mutating func removeAll() {
-        data.removeAll(keepingCapacity: true)
-        items.removeAll(keepingCapacity: true)
-    }
-
-    /// Takes one record; what comes of it is appended.
-    package mutating func add(_ record: UnsafeRawBufferPointer) {
-        guard let aggregate = KPLAggregate(record) else { return addPart(record) }
-        for range in aggregate.records {
-            addPart(UnsafeRawBufferPointer(rebasing: record[range]))
+    /// Takes one record, a range of `bytes`; what comes of it is appended.
+    package mutating func add(_ bytes: UnsafeRawBufferPointer, _ range: Range<Int>) {
+        let before = data.count
+        let record = UnsafeRawBufferPointer(rebasing: bytes[range])
+        if let aggregate = KPLAggregate(record) {
+            for part in aggregate.records {
+                let start = range.lowerBound
+                addPart(bytes, start + part.lowerBound..<start + part.upperBound)
+            }
+        } else {
+            addPart(bytes, range)
         }
+        usedBytes += processing.unpacksRecords ? data.count - before : range.count
     }
 
-    private mutating func addPart(_ record: UnsafeRawBufferPointer) {
+    private mutating func addPart(_ bytes: UnsafeRawBufferPointer, _ range: Range<Int>) {
+        guard processing.unpacksRecords else {
+            return items.append(Item(range: range, original: range))
+        }
+        let record = UnsafeRawBufferPointer(rebasing: bytes[range])
         let original = append(record)
         guard processing.decompresses else {
             return addPieces(of: original, original: original)

@@ -98,6 +98,8 @@ package enum Limits {
     package static let maximumTransformSliceBytes = 4 * 1024 * 1024
     /// See `maximumTransformSliceBytes`.
     package static let maximumTransformSliceRecords = 30_000
+    /// Bytes that were transformed after which the checkpoint moves at once.
+    package static let transformCheckpointBytes: UInt64 = 16 * 1024 * 1024
     /// Buffers of transformed records that may wait for their delivery: those on their way, and two.
     package static let maximumOutcomeBuffers = maximumBuffersInFlight + 2
 

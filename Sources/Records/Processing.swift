@@ -48,8 +48,11 @@ package struct Processing: Sendable, Hashable {
 
     /// Whether records change, so that what they become must be kept before it is delivered.
     package var changesRecords: Bool {
-        decompresses || deaggregation != nil || lambda != nil
+        unpacksRecords || lambda != nil
     }
+
+    /// Whether records are taken apart or unpacked before a program sees them, KPL aggregates aside.
+    package var unpacksRecords: Bool { decompresses || deaggregation != nil }
 
     /// Reads a ProcessingConfiguration; nil where there is none that is enabled.
     ///

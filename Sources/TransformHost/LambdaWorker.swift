@@ -1,4 +1,5 @@
 internal import Foundation
+internal import Platform
 internal import Records
 
 /// A warm process behind the Lambda Runtime API.
@@ -49,7 +50,7 @@ struct LambdaWorker: TransformWorker {
 
     var isAlive: Bool { child.end == nil }
 
-    func invoke(_ event: TransformEvent) async throws(InvocationFailure) -> [UInt8] {
+    func invoke(_ event: TransformEvent) async throws(InvocationFailure) -> Block {
         let timer = Task {
             try await Task.sleep(for: timeout)
             session.fail("it did not answer in time")
@@ -58,7 +59,7 @@ struct LambdaWorker: TransformWorker {
         return try await session.invoke(
             RuntimeSession.Invocation(
                 requestID: UUID().uuidString.lowercased(),
-                event: event.json,
+                event: event,
                 deadline: time.now() + timeout
             )
         )

@@ -2,7 +2,7 @@ internal import Glibc
 internal import Platform
 
 /// Writes an event to a process and reads its response, both at once, within a time.
-struct PipeExchange {
+struct PipeExchange: ~Copyable {
     /// Where a response ends.
     enum End {
         /// At the end of standard output, and of the process, whose status must be 0.
@@ -12,13 +12,12 @@ struct PipeExchange {
     }
 
     private let child: ChildProcess
-    private let event: [UInt8]
+    private let event: Block
     private let end: End
     private let limit: Int
     private let deadline: ContinuousClock.Instant
     private var written = 0
-    private var response: [UInt8] = []
-    private var used = 0
+    private var response: Block
     private var isOutputOpen = true
     private var hasExited = false
     /// Whether the last line came together with the end.
@@ -26,7 +25,7 @@ struct PipeExchange {
 
     private init(
         _ child: ChildProcess,
-        _ event: [UInt8],
+        _ event: Block,
         _ end: End,
         limit: Int,
         timeout: Duration
@@ -36,6 +35,7 @@ struct PipeExchange {
         self.end = end
         self.limit = limit
         deadline = .now + timeout
+        response = Block(capacity: min(limit, max(event.count, 64 * 1024)) + 1)
     }
 
     /// Makes an exchange on a thread of its own.
@@ -50,11 +50,11 @@ struct PipeExchange {
     /// - Throws: `InvocationFailure`; then the process is not to be used again.
     static func run(
         _ child: ChildProcess,
-        _ event: [UInt8],
+        _ event: Block,
         _ end: End,
         limit: Int,
         timeout: Duration
-    ) async throws(InvocationFailure) -> [UInt8] {
+    ) async throws(InvocationFailure) -> Block {
         let result = await withCheckedContinuation { continuation in
             let thread = startThread {
                 var exchange = PipeExchange(child, event, end, limit: limit, timeout: timeout)
@@ -67,9 +67,8 @@ struct PipeExchange {
         return try result.get()
     }
 
-    private mutating func run() throws(InvocationFailure) -> [UInt8] {
+    private mutating func run() throws(InvocationFailure) -> Block {
         if end == .line { try checkSilence() }
-        response = [UInt8](repeating: 0, count: min(limit, max(event.count, 64 * 1024)) + 1)
         while true {
             try wait()
             if isOutputOpen, try read() { return response }
@@ -119,17 +118,9 @@ struct PipeExchange {
     /// Reads what is there; true where the response is complete.
     private mutating func read() throws(InvocationFailure) -> Bool {
         while true {
-            if used == response.count {
-                response.append(contentsOf: repeatElement(0, count: min(limit + 1 - used, used)))
-            }
-            let place = used
-            let count = response.withUnsafeMutableBytes { [child] space in
-                Glibc.read(
-                    child.output,
-                    space.baseAddress?.advanced(by: place),
-                    space.count - place
-                )
-            }
+            if response.count == response.space.count { enlarge() }
+            let free = UnsafeMutableRawBufferPointer(rebasing: response.space[response.count...])
+            let count = Glibc.read(child.output, free.baseAddress, free.count)
             if count < 0 {
                 guard errno == EINTR else { return false }  // nothing there now
                 continue
@@ -138,10 +129,10 @@ struct PipeExchange {
                 isOutputOpen = false
                 return false
             }
-            let start = used
-            used += count
+            let start = response.count
+            response.count += count
             if end == .line, try takeLine(from: start) { return true }
-            guard used <= limit else {
+            guard response.count <= limit else {
                 throw InvocationFailure(
                     .functionError,
                     "the response is larger than \(limit) bytes"
@@ -151,16 +142,14 @@ struct PipeExchange {
     }
 
     private mutating func takeLine(from start: Int) throws(InvocationFailure) -> Bool {
-        guard let newline = response[start..<used].firstIndex(of: UInt8(ascii: "\n")) else {
-            return false
-        }
-        guard newline == used - 1 else {
+        guard let newline = firstNewline(from: start) else { return false }
+        guard newline == response.count - 1 else {
             throw InvocationFailure(.functionError, "it wrote more than one line for an event")
         }
         guard written == event.count else {
             throw InvocationFailure(.functionError, "it answered before it had read the event")
         }
-        response.removeLast(response.count - newline)
+        response.count = newline
         return true
     }
 
@@ -175,25 +164,36 @@ struct PipeExchange {
         }
     }
 
-    private mutating func finishAfterExit() throws(InvocationFailure) -> [UInt8] {
+    private mutating func finishAfterExit() throws(InvocationFailure) -> Block {
         if isComplete { return response }
         let reason = child.end ?? "it ended"
         guard end == .process, reason == ChildProcess.success else {
             throw InvocationFailure(.functionError, reason)
         }
-        response.removeLast(response.count - used)
         return response
     }
 
     private mutating func writeSome() {
         while written < event.count {
-            let count = event.withUnsafeBytes { bytes in
-                child.write(UnsafeRawBufferPointer(rebasing: bytes[written...]))
-            }
-            guard let count else { return child.closeInput() }  // it does not want the rest
+            let rest = UnsafeRawBufferPointer(rebasing: event.bytes[written...])
+            guard let count = child.write(rest) else { return child.closeInput() }  // it does not want the rest
             if count == 0 { return }
             written += count
         }
         if end == .process { child.closeInput() }
+    }
+
+    private mutating func enlarge() {
+        let larger = Block(capacity: min(limit + 1, 2 * response.count))
+        larger.space.copyMemory(from: response.bytes)
+        larger.count = response.count
+        response = larger
+    }
+
+    private func firstNewline(from start: Int) -> Int? {
+        guard let base = response.space.baseAddress,
+            let found = memchr(base + start, Int32(UInt8(ascii: "\n")), response.count - start)
+        else { return nil }
+        return UnsafeRawPointer(found) - UnsafeRawPointer(base)
     }
 }

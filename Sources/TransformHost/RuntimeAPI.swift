@@ -1,6 +1,7 @@
 internal import NIOCore
 internal import NIOHTTP1
 internal import NIOPosix
+internal import Platform
 internal import Records
 
 /// Serves the Lambda Runtime API to one process, on a loopback port of its own.
@@ -84,7 +85,7 @@ private final class RuntimeHandler: ChannelInboundHandler {
         case (.POST, 2, "init", "error"):
             session.initializationFailed(reason(head))
             accepted(context)
-        case (.POST, 3, "invocation", "response"): report(path[1], .success(body), context)
+        case (.POST, 3, "invocation", "response"): report(path[1], .success(Block(body)), context)
         case (.POST, 3, "invocation", "error"):
             report(path[1], .failure(InvocationFailure(.functionError, reason(head))), context)
         default: notFound(context)
@@ -111,7 +112,7 @@ private final class RuntimeHandler: ChannelInboundHandler {
                         ("Lambda-Runtime-Invoked-Function-Arn", arn),
                         ("Lambda-Runtime-Trace-Id", Self.traceID(invocation.requestID)),
                     ],
-                    invocation.event,
+                    invocation.event.json,
                     context
                 )
             }
@@ -126,7 +127,7 @@ private final class RuntimeHandler: ChannelInboundHandler {
 
     private func report(
         _ requestID: String,
-        _ outcome: Result<[UInt8], InvocationFailure>,
+        _ outcome: Result<Block, InvocationFailure>,
         _ context: ChannelHandlerContext
     ) {
         let isTooLarge = bodyBytes > Self.maximumBodyBytes
@@ -152,7 +153,7 @@ private final class RuntimeHandler: ChannelInboundHandler {
     }
 
     private func accepted(_ context: ChannelHandlerContext) {
-        respond(.accepted, [], Array(#"{"status":"OK"}"#.utf8)[...], context)
+        respond(.accepted, [], #"{"status":"OK"}"#, context)
     }
 
     private func notFound(_ context: ChannelHandlerContext) {
@@ -166,14 +167,23 @@ private final class RuntimeHandler: ChannelInboundHandler {
         _ context: ChannelHandlerContext
     ) {
         let text = #"{"errorType":"\#(type)","errorMessage":"\#(message)"}"#
-        respond(status, [], Array(text.utf8)[...], context)
+        respond(status, [], text, context)
+    }
+
+    private func respond(
+        _ status: HTTPResponseStatus,
+        _ headers: [(String, String)],
+        _ text: String,
+        _ context: ChannelHandlerContext
+    ) {
+        Array(text.utf8).withUnsafeBytes { respond(status, headers, $0, context) }
     }
 
     /// Head and body in one write: in two, the second would wait for the first's acknowledgement.
     private func respond(
         _ status: HTTPResponseStatus,
         _ headers: [(String, String)],
-        _ body: ArraySlice<UInt8>,
+        _ body: UnsafeRawBufferPointer,
         _ context: ChannelHandlerContext
     ) {
         var fields = HTTPHeaders(headers)

@@ -1,3 +1,4 @@
+internal import Platform
 internal import Records
 internal import Synchronization
 
@@ -9,7 +10,7 @@ final class RuntimeSession: Sendable {
     /// An invocation as the process gets it.
     struct Invocation: Sendable {
         var requestID: String
-        var event: ArraySlice<UInt8>
+        var event: TransformEvent
         var deadline: Timestamp
     }
 
@@ -20,7 +21,7 @@ final class RuntimeSession: Sendable {
         case unknownRequest
     }
 
-    private typealias Outcome = Result<[UInt8], InvocationFailure>
+    private typealias Outcome = Result<Block, InvocationFailure>
 
     private struct State {
         /// A process that waits for its next invocation.
@@ -30,7 +31,7 @@ final class RuntimeSession: Sendable {
         var pending: Invocation?
         var currentID: String?
         var outcome: Outcome?
-        var waiter: CheckedContinuation<Result<[UInt8], InvocationFailure>, Never>?
+        var waiter: CheckedContinuation<Result<Block, InvocationFailure>, Never>?
         /// Why no invocation can succeed any more.
         var failure: InvocationFailure?
     }
@@ -38,7 +39,7 @@ final class RuntimeSession: Sendable {
     private let state = Mutex(State())
 
     /// Hands an invocation to the process and waits for what it reports, or for `fail`.
-    func invoke(_ invocation: Invocation) async throws(InvocationFailure) -> [UInt8] {
+    func invoke(_ invocation: Invocation) async throws(InvocationFailure) -> Block {
         let answer = state.withLock { state -> (@Sendable (Invocation) -> Void)? in
             state.currentID = invocation.requestID
             state.outcome = state.failure.map { .failure($0) }
@@ -84,7 +85,7 @@ final class RuntimeSession: Sendable {
     /// The process answers an invocation, or says that it failed.
     func report(
         _ requestID: String,
-        _ outcome: Result<[UInt8], InvocationFailure>
+        _ outcome: Result<Block, InvocationFailure>
     ) -> Verdict {
         settle(outcome) { $0.currentID == requestID && $0.outcome == nil && $0.pending == nil }
     }
@@ -112,5 +113,5 @@ final class RuntimeSession: Sendable {
         return verdict
     }
 
-    private typealias Waiter = CheckedContinuation<Result<[UInt8], InvocationFailure>, Never>
+    private typealias Waiter = CheckedContinuation<Result<Block, InvocationFailure>, Never>
 }

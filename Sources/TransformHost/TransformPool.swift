@@ -1,4 +1,5 @@
 internal import Foundation
+package import Platform
 internal import Records
 internal import Synchronization
 
@@ -42,7 +43,7 @@ package final class TransformPool: Sendable {
     /// - Returns: The response, as it came.
     /// - Throws: `InvocationFailure`; `CancellationError` where the task is cancelled or the pool is
     ///   closed.
-    package func invoke(_ event: TransformEvent) async throws -> [UInt8] {
+    package func invoke(_ event: TransformEvent) async throws -> Block {
         try Task.checkCancellation()
         let program: TransformProgram
         do throws(TransformProgram.Failure) {
@@ -76,8 +77,8 @@ package final class TransformPool: Sendable {
     /// Runs `work`, in which a worker can be ended from outside; one that fails is ended.
     private func working(
         _ worker: any TransformWorker,
-        _ work: () async throws(InvocationFailure) -> [UInt8]
-    ) async throws -> [UInt8] {
+        _ work: () async throws(InvocationFailure) -> Block
+    ) async throws -> Block {
         let number = state.withLock { state in
             state.lastNumber += 1
             state.busy[state.lastNumber] = worker
@@ -119,7 +120,7 @@ package final class TransformPool: Sendable {
     private func invokeOnce(
         _ program: TransformProgram,
         _ event: TransformEvent
-    ) async throws -> [UInt8] {
+    ) async throws -> Block {
         let child = try await ChildProcess.start(
             program,
             environment: environment(program),
@@ -213,7 +214,7 @@ private struct OnceWorker: TransformWorker {
 
     var isAlive: Bool { child.end == nil }
 
-    func invoke(_ event: TransformEvent) async throws(InvocationFailure) -> [UInt8] {
+    func invoke(_ event: TransformEvent) async throws(InvocationFailure) -> Block {
         try await PipeExchange.run(
             child,
             event.line,

@@ -1,5 +1,6 @@
 internal import CKernels
 internal import Parsing
+package import Platform
 
 /// What a transform answered, record by record.
 package struct TransformResponse: Sendable {
@@ -16,7 +17,7 @@ package struct TransformResponse: Sendable {
     /// An outcome for each record of the event, in its order.
     package private(set) var outcomes: [Outcome] = []
     /// The records' data, decoded.
-    package private(set) var data: [UInt8] = []
+    package let data: Block
 
     /// Reads a response.
     ///
@@ -24,26 +25,19 @@ package struct TransformResponse: Sendable {
     /// ignored; a response without `records` misses them all (real AWS, as probed by third parties).
     ///
     /// - Throws: `InvocationFailure` where it is not JSON.
-    package init(_ json: [UInt8], to event: TransformEvent) throws(InvocationFailure) {
-        var outcomes: [Outcome?] = []
-        var failure: JSONCursor.Failure?
-        data = [UInt8](unsafeUninitializedCapacity: json.count / 4 * 3 + 3) { space, count in
-            var reader = ResponseReader(event, space)
-            do throws(JSONCursor.Failure) {
-                try reader.read(json.span)
-            } catch {
-                failure = error
-            }
-            count = reader.used
-            outcomes = reader.outcomes
-        }
-        if let failure {
+    package init(_ json: Block, to event: TransformEvent) throws(InvocationFailure) {
+        data = Block(capacity: json.count / 4 * 3 + 64)
+        var reader = ResponseReader(event, data.space.assumingMemoryBound(to: UInt8.self))
+        do throws(JSONCursor.Failure) {
+            try reader.read(json.bytes.assumingMemoryBound(to: UInt8.self).span)
+        } catch {
             throw InvocationFailure(
                 .jsonProcessing,
-                "the response is not JSON: \(failure.reason) at byte \(failure.offset)"
+                "the response is not JSON: \(error.reason) at byte \(error.offset)"
             )
         }
-        self.outcomes = outcomes.map {
+        data.count = reader.used
+        outcomes = reader.outcomes.map {
             $0 ?? .failed(.missingRecordID, message: LambdaError.missingRecordID.message)
         }
     }
@@ -58,7 +52,7 @@ private struct ResponseReader {
     var outcomes: [TransformResponse.Outcome?]
     /// The record that is expected next: most transforms keep the order.
     private var expected = 0
-    private var indexes: [ArraySlice<UInt8>: Int]?
+    private var indexes: [[UInt8]: Int]?
 
     init(_ event: TransformEvent, _ space: UnsafeMutableBufferPointer<UInt8>) {
         self.event = event
@@ -70,7 +64,14 @@ private struct ResponseReader {
     private struct Item {
         var identifier: JSONCursor.RawString?
         var result: JSONCursor.RawString?
-        var data: JSONCursor.RawString?
+        var data: Content = .missing
+    }
+
+    /// A string that should be base64, decoded already.
+    private enum Content {
+        case missing
+        case decoded(Range<Int>)
+        case malformed
     }
 
     mutating func read(_ json: Span<UInt8>) throws(JSONCursor.Failure) {
@@ -101,7 +102,7 @@ private struct ResponseReader {
                 switch name {
                 case .recordID where isText: item.identifier = try reader.cursor.string(json)
                 case .result where isText: item.result = try reader.cursor.string(json)
-                case .data where isText: item.data = try reader.cursor.string(json)
+                case .data where isText: item.data = try reader.decodedString(json)
                 default: try reader.cursor.skipValue(json, depth: 3)
                 }
             }
@@ -193,37 +194,54 @@ private struct ResponseReader {
                 message: "The result field must be Ok, Dropped or ProcessingFailed."
             )
         }
-        guard let data = item.data else {
+        switch item.data {
+        case .decoded(let range): return .ok(range)
+        case .malformed:
+            return .failed(.invalidReturnFormat, message: "The data field is not valid base64.")
+        case .missing:
             return .failed(.invalidReturnFormat, message: LambdaError.invalidReturnFormat.message)
         }
-        guard let range = decode(data, json) else {
-            return .failed(.invalidReturnFormat, message: "The data field is not valid base64.")
+    }
+
+    /// Takes a string and decodes it, in one pass over the bytes where it is plain base64.
+    private mutating func decodedString(_ json: Span<UInt8>) throws(JSONCursor.Failure) -> Content {
+        try cursor.expect(0x22, json)
+        let start = cursor.at
+        let (range, consumed) = decode(json.extracting(start..<json.count))
+        var end = start + consumed
+        while end < json.count, json[end] == UInt8(ascii: "="), end - start - consumed < 2 {
+            end += 1
         }
-        return .ok(range)
+        if end < json.count, json[end] == 0x22 {
+            cursor.at = end + 1
+            guard (end - start) % 4 == 0 else { return .malformed }
+            used = range.upperBound
+            return .decoded(range)
+        }
+        let raw = try cursor.stringBody(json, from: start)
+        guard raw.hasEscapes else { return .malformed }
+        let text = cursor.unescaped(raw, json)
+        let (whole, read) = decode(text.span)
+        guard text.count % 4 == 0, text.count - read <= 2,
+            text[read...].allSatisfy({ $0 == UInt8(ascii: "=") })
+        else { return .malformed }
+        used = whole.upperBound
+        return .decoded(whole)
     }
 
-    private mutating func decode(_ raw: JSONCursor.RawString, _ json: Span<UInt8>) -> Range<Int>? {
-        if raw.hasEscapes { return decode(cursor.unescaped(raw, json).span) }
-        return decode(json.extracting(raw.range))
-    }
-
-    private mutating func decode(_ text: Span<UInt8>) -> Range<Int>? {
-        guard text.count % 4 == 0 else { return nil }
-        let start = used
+    /// Decodes up to the first byte that is not of base64.
+    private func decode(_ text: Span<UInt8>) -> (range: Range<Int>, consumed: Int) {
         var consumed = 0
+        // The block has room for what is left of the response, in which this stands.
         let written = text.withUnsafeBufferPointer { source in
             hydrant_base64_decode(
                 source.baseAddress,
-                source.count,
-                space.baseAddress?.advanced(by: start),
+                min(source.count, (space.count - used - 3) / 3 * 4),
+                space.baseAddress?.advanced(by: used),
                 &consumed
             )
         }
-        let padding = text.count - consumed
-        guard padding <= 2, (consumed..<text.count).allSatisfy({ text[$0] == UInt8(ascii: "=") })
-        else { return nil }
-        used += written
-        return start..<used
+        return (used..<used + written, consumed)
     }
 
     /// Which record of the event an id is of.
@@ -231,27 +249,27 @@ private struct ResponseReader {
         if !raw.hasEscapes, expected < event.recordCount {
             let identifier = event.identifier(expected)
             if identifier.count == raw.range.count,
-                identifier.elementsEqualBytes(of: json, raw.range)
+                identifier.elementsEqual(json, in: raw.range)
             {
                 expected += 1
                 return expected - 1
             }
         }
         if indexes == nil {
-            var all: [ArraySlice<UInt8>: Int] = [:]
+            var all: [[UInt8]: Int] = [:]
             all.reserveCapacity(event.recordCount)
-            for index in 0..<event.recordCount { all[event.identifier(index)] = index }
+            for index in 0..<event.recordCount { all[Array(event.identifier(index))] = index }
             indexes = all
         }
-        guard let found = indexes?[cursor.unescaped(raw, json)[...]] else { return nil }
+        guard let found = indexes?[cursor.unescaped(raw, json)] else { return nil }
         expected = found + 1
         return found
     }
 }
 
-extension ArraySlice<UInt8> {
+extension UnsafeRawBufferPointer {
     /// Whether it has the same bytes as a range of a span of the same length.
-    fileprivate func elementsEqualBytes(of json: Span<UInt8>, _ range: Range<Int>) -> Bool {
+    fileprivate func elementsEqual(_ json: Span<UInt8>, in range: Range<Int>) -> Bool {
         var place = range.lowerBound
         for byte in self {
             if json[place] != byte { return false }

@@ -1,3 +1,5 @@
+internal import Platform
+
 /// A process that takes one invocation after the other.
 protocol TransformWorker: Sendable {
     /// Whether it can take another invocation.
@@ -5,7 +7,7 @@ protocol TransformWorker: Sendable {
     /// Makes an invocation.
     ///
     /// - Throws: `InvocationFailure`; then the worker is not to be used again.
-    func invoke(_ event: TransformEvent) async throws(InvocationFailure) -> [UInt8]
+    func invoke(_ event: TransformEvent) async throws(InvocationFailure) -> Block
     /// Ends it: what it can finish by itself within the grace, then by force.
     func end() async
     /// Ends it now.
@@ -35,7 +37,7 @@ struct LineWorker: TransformWorker {
 
     var isAlive: Bool { child.end == nil }
 
-    func invoke(_ event: TransformEvent) async throws(InvocationFailure) -> [UInt8] {
+    func invoke(_ event: TransformEvent) async throws(InvocationFailure) -> Block {
         try await PipeExchange.run(
             child,
             event.line,

@@ -1,6 +1,7 @@
 internal import ArgumentParser
 internal import Foundation
 internal import Logging
+internal import Platform
 internal import Records
 internal import TransformHost
 
@@ -106,7 +107,7 @@ struct TransformRun: AsyncParsableCommand {
                 case .ok(let range):
                     counts.ok += 1
                     shown.result = "Ok"
-                    shown.setData(Array(response.data[range]))
+                    shown.setData(Array(response.data.bytes[range]))
                 case .dropped:
                     counts.dropped += 1
                     shown.result = "Dropped"

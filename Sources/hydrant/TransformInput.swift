@@ -98,7 +98,10 @@ struct TransformInput {
             )
             for record in taken {
                 record.data.withUnsafeBytes { data in
-                    builder.add(Array(record.identifier.utf8), arrival: record.arrival, data)
+                    builder.add(arrival: record.arrival, data) { space in
+                        space.copyBytes(from: record.identifier.utf8)
+                        return record.identifier.utf8.count
+                    }
                 }
             }
             let shown = taken.map { ($0.identifier, $0.data.count) }

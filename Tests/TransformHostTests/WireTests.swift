@@ -1,4 +1,5 @@
 import Foundation
+import Platform
 import Records
 import TestSupport
 import Testing
@@ -19,18 +20,17 @@ import Testing
         )
         for (index, record) in records.enumerated() {
             record.withUnsafeBytes { data in
-                builder.add(
-                    Array(ids[index].utf8),
-                    arrival: Timestamp(milliseconds: 1_783_951_506_789),
-                    data
-                )
+                builder.add(arrival: Timestamp(milliseconds: 1_783_951_506_789), data) { space in
+                    space.copyBytes(from: ids[index].utf8)
+                    return 4
+                }
             }
         }
         return builder.build()
     }
 
     private func read(_ text: String) throws -> TransformResponse {
-        try TransformResponse(Array(text.utf8), to: event([[1], [2], [3]]))
+        try TransformResponse(Block(Array(text.utf8)), to: event([[1], [2], [3]]))
     }
 
     /// Short words for outcomes.
@@ -38,7 +38,7 @@ import Testing
         let response = try read(text)
         return response.outcomes.map { outcome in
             switch outcome {
-            case .ok(let range): String(decoding: response.data[range], as: UTF8.self)
+            case .ok(let range): String(decoding: response.data.bytes[range], as: UTF8.self)
             case .dropped: "dropped"
             case .failed(let error, _): String(error.rawValue.dropFirst("Lambda.".count))
             }
@@ -46,10 +46,10 @@ import Testing
     }
 
     @Test func `an event is one line of JSON in AWS's words`() throws {
-        var event = event([[], [0, 255], Array("abc".utf8)])
+        let event = event([[], [0, 255], Array("abc".utf8)])
         event.renew("22222222-2222-2222-2222-222222222222")
-        #expect(event.line.last == UInt8(ascii: "\n"))
-        #expect(event.line.filter { $0 == UInt8(ascii: "\n") }.count == 1)
+        #expect(event.line.bytes.last == UInt8(ascii: "\n"))
+        #expect(event.line.bytes.filter { $0 == UInt8(ascii: "\n") }.count == 1)
         let json = try JSONSerialization.jsonObject(with: Data(event.json))
         let expected: [String: Any] = [
             "invocationId": "22222222-2222-2222-2222-222222222222",
@@ -146,7 +146,7 @@ import Testing
                 default: bytes.insert(bytes[place], at: place)
                 }
             }
-            guard let response = try? TransformResponse(bytes, to: event) else { continue }
+            guard let response = try? TransformResponse(Block(bytes), to: event) else { continue }
             readable += 1
             #expect(response.outcomes.count == 3)
             for case .ok(let range) in response.outcomes {
