@@ -13,7 +13,6 @@ extension StreamPipeline {
     /// Returns early only when the task is cancelled; then it is transformed anew after a restart, as
     /// far as it was not.
     func transform(_ batch: TransformStage.Batch, _ stage: TransformStage) async {
-        stage.begin()
         var isDone = false
         do {
             defer { shared.transformPlaces.giveBack() }

@@ -178,7 +178,14 @@ final class StreamPipeline: Sendable {
                     )
                 )
             case .transform(let stage):
-                return .transform(stage, try await seal(from: start, limit, sequence, for: stage))
+                guard stage.begin() else { break }
+                do {
+                    let batch = try await seal(from: start, limit, sequence, for: stage)
+                    return .transform(stage, batch)
+                } catch {
+                    stage.end()
+                    throw error
+                }
             }
         }
         return nil

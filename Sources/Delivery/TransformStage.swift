@@ -69,8 +69,14 @@ final class TransformStage: Sendable {
 
     // MARK: Its end
 
-    /// A batch begins to use the stage; balanced by `end`.
-    func begin() { use.withLock { $0.batches += 1 } }
+    /// A batch begins to use the stage, balanced by `end`; false where that is too late, because the
+    /// configuration has changed.
+    func begin() -> Bool {
+        use.withLock { use in
+            if !use.isRetired { use.batches += 1 }
+            return !use.isRetired
+        }
+    }
 
     /// A batch is over.
     func end() {

@@ -120,7 +120,7 @@ final class ChildProcess: Sendable {
         _ environment: [String: String]
     ) -> Configuration {
         let script = """
-            ulimit -c 0; ulimit -n \(program.openFiles); ulimit -d \(program.memoryMiB * 1024); \
+            unset PWD OLDPWD SHLVL; ulimit -c 0; ulimit -n \(program.openFiles); ulimit -d \(program.memoryMiB * 1024); \
             exec "$@"
             """
         var options = PlatformOptions()

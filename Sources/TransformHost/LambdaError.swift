@@ -43,11 +43,18 @@ package struct InvocationFailure: Error, Sendable, Hashable, CustomStringConvert
     package var code: LambdaError
     /// What happened, for the operator.
     package var reason: String
+    /// Whether the process that it happened to is not to be used again.
+    package var endsProcess: Bool
 
     /// A failure.
-    package init(_ code: LambdaError = .functionError, _ reason: String) {
+    package init(
+        _ code: LambdaError = .functionError,
+        _ reason: String,
+        endsProcess: Bool = true
+    ) {
         self.code = code
         self.reason = reason
+        self.endsProcess = endsProcess
     }
 
     package var description: String { "\(code.rawValue): \(reason)" }

@@ -85,6 +85,8 @@ final class OutputLog: Sendable {
 
     private func read(_ wake: Int32) {
         var followed: [Followed] = []
+        /// Sources of which lines were left out that nobody was told of yet.
+        var silenced: [Source] = []
         var space = [UInt8](repeating: 0, count: 64 * 1024)
         defer {
             for each in followed { close(each.descriptor) }
@@ -99,11 +101,20 @@ final class OutputLog: Sendable {
             if isClosed { return }
             var polled = [pollfd(fd: wake, events: Int16(POLLIN), revents: 0)]
             polled += followed.map { pollfd(fd: $0.descriptor, events: Int16(POLLIN), revents: 0) }
-            guard poll(&polled, nfds_t(polled.count), -1) > 0 else { continue }
+            let ready = poll(&polled, nfds_t(polled.count), silenced.isEmpty ? -1 : 200)
+            silenced = silenced.filter { !reportSilence(of: $0) }
+            guard ready > 0 else { continue }
             if polled[0].revents != 0 { _ = Glibc.read(wake, &space, space.count) }
             var isFlooded = false
             for index in followed.indices.reversed() where polled[index + 1].revents != 0 {
-                if !take(&followed[index], &space, &isFlooded) {
+                var isSilenced = false
+                let isOpen = take(&followed[index], &space, &isSilenced)
+                if isSilenced {
+                    isFlooded = true
+                    let source = followed[index].source
+                    if !silenced.contains(where: { $0 === source }) { silenced.append(source) }
+                }
+                if !isOpen {
                     close(followed[index].descriptor)
                     followed.remove(at: index)
                 }
@@ -117,15 +128,13 @@ final class OutputLog: Sendable {
     private func take(
         _ followed: inout Followed,
         _ space: inout [UInt8],
-        _ isFlooded: inout Bool
+        _ isSilenced: inout Bool
     ) -> Bool {
         let count = Glibc.read(followed.descriptor, &space, space.count)
         if count < 0 { return errno == EAGAIN || errno == EINTR }
         let source = followed.source
         followed.line.add(space[..<max(0, count)], isEnd: count == 0) { line in
-            let (isTaken, leftOut) = source.rate.withLock { $0.take(at: .now) }
-            if leftOut > 0 { report(leftOut, source) }
-            if isTaken {
+            if source.rate.withLock({ $0.take(at: .now) }) {
                 logger.info(
                     "transform says",
                     metadata: [
@@ -134,17 +143,16 @@ final class OutputLog: Sendable {
                     ]
                 )
             } else {
-                isFlooded = true
+                isSilenced = true
             }
-        }
-        if count == 0 {
-            let leftOut = source.rate.withLock { $0.takeLeftOut() }
-            if leftOut > 0 { report(leftOut, source) }
         }
         return count > 0
     }
 
-    private func report(_ leftOut: Int, _ source: Source) {
+    /// Says how much of a source was left out, where it is time; true where nothing is left to say.
+    private func reportSilence(of source: Source) -> Bool {
+        let leftOut = source.rate.withLock { $0.takeLeftOut(at: .now) }
+        guard let leftOut else { return false }
         logger.warning(
             "transform says more than is logged",
             metadata: [
@@ -152,6 +160,7 @@ final class OutputLog: Sendable {
                 "lines_left_out": "\(leftOut)",
             ]
         )
+        return true
     }
 }
 
@@ -162,23 +171,29 @@ struct LineRate {
     private var tokens = LineRate.burst
     private var last = ContinuousClock.now
     private var leftOut = 0
+    private var silentSince: ContinuousClock.Instant?
 
-    /// Whether a line may be logged, and how many were not before it, to be reported with it.
-    mutating func take(at now: ContinuousClock.Instant) -> (isTaken: Bool, leftOut: Int) {
+    /// Whether a line may be logged.
+    mutating func take(at now: ContinuousClock.Instant) -> Bool {
         let elapsed = now - last
         last = now
         tokens = min(Self.burst, tokens + elapsed / .seconds(1) * Self.perSecond)
         guard tokens >= 1 else {
             leftOut += 1
-            return (false, 0)
+            if silentSince == nil { silentSince = now }
+            return false
         }
         tokens -= 1
-        return (true, takeLeftOut())
+        return true
     }
 
-    /// How many lines were not logged since this was last asked.
-    mutating func takeLeftOut() -> Int {
-        defer { leftOut = 0 }
+    /// How many lines were not logged, a second after the first of them; nil before.
+    mutating func takeLeftOut(at now: ContinuousClock.Instant) -> Int? {
+        guard let since = silentSince, now - since >= .seconds(1) else { return nil }
+        defer {
+            leftOut = 0
+            silentSince = nil
+        }
         return leftOut
     }
 }

@@ -35,7 +35,7 @@ struct PipeExchange: ~Copyable {
         self.end = end
         self.limit = limit
         deadline = .now + timeout
-        response = Block(capacity: min(limit, max(event.count, 64 * 1024)) + 1)
+        response = Block(capacity: min(limit, max(event.count, 64 * 1024)) + 2)
     }
 
     /// Makes an exchange on a thread of its own.
@@ -131,13 +131,14 @@ struct PipeExchange: ~Copyable {
             }
             let start = response.count
             response.count += count
-            if end == .line, try takeLine(from: start) { return true }
-            guard response.count <= limit else {
+            // Its newline is not part of a response.
+            guard response.count <= limit + (end == .line ? 1 : 0) else {
                 throw InvocationFailure(
                     .functionError,
                     "the response is larger than \(limit) bytes"
                 )
             }
+            if end == .line, try takeLine(from: start) { return true }
         }
     }
 
@@ -184,7 +185,7 @@ struct PipeExchange: ~Copyable {
     }
 
     private mutating func enlarge() {
-        let larger = Block(capacity: min(limit + 1, 2 * response.count))
+        let larger = Block(capacity: min(limit + 2, 2 * response.count))
         larger.space.copyMemory(from: response.bytes)
         larger.count = response.count
         response = larger

@@ -87,7 +87,8 @@ private final class RuntimeHandler: ChannelInboundHandler {
             accepted(context)
         case (.POST, 3, "invocation", "response"): report(path[1], .success(Block(body)), context)
         case (.POST, 3, "invocation", "error"):
-            report(path[1], .failure(InvocationFailure(.functionError, reason(head))), context)
+            let failure = InvocationFailure(.functionError, reason(head), endsProcess: false)
+            report(path[1], .failure(failure), context)
         default: notFound(context)
         }
         body = []

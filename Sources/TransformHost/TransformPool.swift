@@ -63,15 +63,22 @@ package final class TransformPool: Sendable {
         }
         guard var idle else { throw CancellationError() }
         let worker = idle.worker
-        let response = try await working(worker) { () throws(InvocationFailure) in
-            try await worker.invoke(event)
+        let result: Result<Block, InvocationFailure>
+        do {
+            result = .success(
+                try await working(worker) { () throws(InvocationFailure) in
+                    try await worker.invoke(event)
+                }
+            )
+        } catch let failure as InvocationFailure where !failure.endsProcess {
+            result = .failure(failure)
         }
         idle.invocations += 1
         idle.since = .now
         if idle.invocations >= program.recycleAfter || !giveBack(idle) {
             Task { await worker.end() }
         }
-        return response
+        return try result.get()
     }
 
     /// Runs `work`, in which a worker can be ended from outside; one that fails is ended.
@@ -93,7 +100,7 @@ package final class TransformPool: Sendable {
                 worker.terminate()
             }
         } catch {
-            worker.terminate()
+            if (error as? InvocationFailure)?.endsProcess ?? true { worker.terminate() }
             if Task.isCancelled || state.withLock({ $0.isClosed }) { throw CancellationError() }
             throw error
         }

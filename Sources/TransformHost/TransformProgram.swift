@@ -192,7 +192,7 @@ extension TransformProgram {
             let path = part + "/" + program
             if Self.isExecutable(String(path)) { return String(path) }
         }
-        throw Failure(description: "\(file): there is no program \(program) in PATH")
+        throw Failure(description: "\(file): command: there is no program \(program) in PATH")
     }
 
     private func requireExecutable(_ path: String) throws(Failure) {

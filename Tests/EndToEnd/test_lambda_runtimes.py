@@ -66,7 +66,8 @@ def flow_of_bootstrap(bench, source: str, *, settings: dict | None = None, **oth
 
 
 def test_a_runtime_is_told_what_the_api_promises(start_bench):
-    bench = start_bench(environment={"AWS_SECRET_ACCESS_KEY": "of-the-server", "OTHER": "x"})
+    secret = {"AWS_SECRET_ACCESS_KEY": "of-the-server", "OTHER": "x"}
+    bench = start_bench("--local-buckets", "data/buckets", environment=secret)
     body = BOOTSTRAP + "    trace(headers=dict(headers.items()))\n" + RESPOND
     body = "trace(environment=dict(os.environ))\n" + body
     settings = {"environment": {"OWN": "own"}, "timeoutSeconds": 60, "memoryMiB": 300}

@@ -93,43 +93,6 @@ def test_values_at_the_edges_are_taken(bench, values):
 # MARK: Refused
 
 
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("NumberOfRetries", "301"),
-        ("NumberOfRetries", "-1"),
-        ("NumberOfRetries", "three"),
-        ("NumberOfRetries", "1.5"),
-        ("BufferSizeInMBs", "0.1"),
-        ("BufferSizeInMBs", "3.1"),
-        ("BufferSizeInMBs", "nan"),
-        ("BufferSizeInMBs", "1 MB"),
-        ("BufferIntervalInSeconds", "901"),
-        ("BufferIntervalInSeconds", "-1"),
-        ("BufferIntervalInSeconds", "1e1"),
-        ("Delimiter", "XG4="),
-        ("SubRecordType", "JSON"),
-        ("CompressionFormat", "GZIP"),
-        ("DataMessageExtraction", "true"),
-        ("MetadataExtractionQuery", "{a: .a}"),
-        ("JsonParsingEngine", "JQ-1.6"),
-    ],
-)
-def test_wrong_parameters_are_refused_by_name(bench, name, value):
-    program = bench.programs.write("once", IDENTITY)
-    processor = processor_of("Lambda", parameter("LambdaArn", program), parameter(name, value))
-    assert_nobody_takes(bench, [processor], name)
-
-
-@pytest.mark.parametrize("name", ["LambdaArn", "NumberOfRetries", "BufferIntervalInSeconds"])
-def test_a_parameter_may_be_there_once(bench, name):
-    program = bench.programs.write("once", IDENTITY)
-    values = {"LambdaArn": program, "NumberOfRetries": "1", "BufferIntervalInSeconds": "1"}
-    parameters = [parameter(*each) for each in values.items()]
-    twice = processor_of("Lambda", *parameters, parameter(name, values[name]))
-    assert_nobody_takes(bench, [twice], name)
-
-
 def test_a_lambda_needs_its_arn(bench):
     assert_nobody_takes(bench, [processor_of("Lambda")], "LambdaArn")
     retries = parameter("NumberOfRetries", "1")
@@ -170,7 +133,7 @@ def test_nothing_outside_the_folder_can_be_named(bench, name):
     (bench.programs.folder.parent / "outside").write_text("#!/bin/sh\n")
     (bench.programs.folder.parent / "outside").chmod(0o755)
     for arn in (name, lambda_arn(name)):
-        assert_nobody_takes(bench, [lambda_processor(arn)], "LambdaArn")
+        assert_nobody_takes(bench, [lambda_processor(arn)], "Invalid lambda ARN.")
 
 
 @pytest.mark.parametrize(
@@ -184,7 +147,7 @@ def test_nothing_outside_the_folder_can_be_named(bench, name):
 )
 def test_what_is_no_arn_of_a_function_is_refused(bench, arn):
     name = bench.programs.write("once", IDENTITY)
-    assert_nobody_takes(bench, [lambda_processor(arn.format(name=name))], "LambdaArn")
+    assert_nobody_takes(bench, [lambda_processor(arn.format(name=name))], "Invalid lambda ARN.")
 
 
 def test_a_program_must_be_there_and_executable(bench):

@@ -76,7 +76,7 @@ def look(bench, mode: str, **settings) -> tuple[Flow, dict]:
 @pytest.mark.parametrize("is_folder", [False, True], ids=["file", "folder"])
 def test_a_program_finds_the_promised_surroundings(start_bench, mode, is_folder):
     """No variable, no open file and no signal of the server's."""
-    bench = start_bench(environment=SECRETS)
+    bench = start_bench("--local-buckets", "data/buckets", environment=SECRETS)
     own = {"GREETING": "hällo = 1\n\u2028", "EMPTY": "", "PASSED_ON": None, "NOT_THERE": None}
     settings = {"environment": own, "memoryMiB": 300, "openFiles": 77} if is_folder else {}
     flow, seen = look(bench, mode, **settings)

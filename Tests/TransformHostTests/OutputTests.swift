@@ -19,11 +19,11 @@ import Testing
         var rate = LineRate()
         let start = ContinuousClock.now
         var taken = 0
-        for _ in 0..<1000 where rate.take(at: start).isTaken { taken += 1 }
+        for _ in 0..<1000 where rate.take(at: start) { taken += 1 }
         #expect((100...101).contains(taken))
-        let later = rate.take(at: start + .seconds(10))
-        #expect(later.isTaken)
-        #expect(later.leftOut == 1000 - taken)
-        #expect(rate.takeLeftOut() == 0)
+        #expect(rate.takeLeftOut(at: start) == nil)
+        #expect(rate.takeLeftOut(at: start + .seconds(1)) == 1000 - taken)
+        #expect(rate.takeLeftOut(at: start + .seconds(2)) == nil)
+        #expect(rate.take(at: start + .seconds(10)))
     }
 }
