@@ -19,7 +19,7 @@ demo: $(HYDRANT) $(VENV)/ready ## Put a web server's log through an AWS SDK and 
 test: lint test-swift test-end-to-end ## Run everything: lint, Swift tests, end-to-end tests.
 
 lint: ## Check format, documentation and layout.
-	$(SWIFT) format lint --strict --recursive --parallel Package.swift Sources Tests
+	$(SWIFT) format lint --strict --recursive --parallel Package.swift Sources Tests transforms
 	python3 Tests/House/check.py
 
 test-swift: system ## Run the Swift tests.
@@ -29,10 +29,11 @@ test-swift: system ## Run the Swift tests.
 test-end-to-end: tools $(HYDRANT) $(VENV)/ready ## Run real clients against the server against real stores.
 	HYDRANT_BINARY=$(abspath $(HYDRANT)) $(VENV)/bin/python -m pytest Tests/EndToEnd $(PYTEST_FLAGS)
 
-bench: $(HYDRANT) ## Measure ingest beside nginx; prints ratios.
+bench: $(HYDRANT) tools ## Measure ingest beside nginx, and transforms; prints ratios.
 	@command -v wrk >/dev/null && command -v nginx >/dev/null \
 		|| (apt-get update -qq && apt-get install -y -qq wrk nginx-light)
 	python3 Tests/Benchmarks/ingest.py --binary $(HYDRANT)
+	python3 Tests/Benchmarks/transforms.py --binary $(HYDRANT)
 
 # Always asks the package manager, which knows best whether something changed.
 .PHONY: $(HYDRANT)
@@ -44,9 +45,10 @@ system:
 	@(test -e /usr/include/zlib.h && find /usr/include -name curl.h | grep -q curl) \
 		|| (apt-get update -qq && apt-get install -y -qq libcurl4-openssl-dev zlib1g-dev)
 
-# curl's own signer is one of the end-to-end tests' clients.
+# curl's own signer is one of the end-to-end tests' clients; a transform is written in jq.
 tools:
-	@command -v curl >/dev/null || (apt-get update -qq && apt-get install -y -qq curl)
+	@(command -v curl && command -v jq) >/dev/null \
+		|| (apt-get update -qq && apt-get install -y -qq curl jq)
 
 $(VENV)/ready: Tests/EndToEnd/requirements.txt
 	python3 -m venv $(VENV) || (apt-get update -qq && apt-get install -y -qq python3-venv \

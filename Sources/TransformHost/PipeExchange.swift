@@ -177,7 +177,8 @@ struct PipeExchange: ~Copyable {
     private mutating func writeSome() {
         while written < event.count {
             let rest = UnsafeRawBufferPointer(rebasing: event.bytes[written...])
-            guard let count = child.write(rest) else { return child.closeInput() }  // it does not want the rest
+            // Who does not want the rest need not take it.
+            guard let count = child.write(rest) else { return child.closeInput() }
             if count == 0 { return }
             written += count
         }

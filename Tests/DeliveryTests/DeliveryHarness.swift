@@ -87,24 +87,24 @@ final class DeliveryHarness {
         size: Int = 1,
         interval: Int = 60,
         compression: CompressionFormat = .uncompressed,
-        prefix: String? = nil
+        prefix: String? = nil,
+        processors: [JSONValue] = []
     ) async throws {
-        try await registry.create(
-            DeliveryStream(
-                name: name,
-                createTimestamp: time.now(),
-                destination: .s3(
-                    S3Destination(
-                        bucketARN: "arn:aws:s3:::bucket",
-                        prefix: prefix,
-                        bufferingHints: BufferingHints(
-                            sizeInMBs: size,
-                            intervalInSeconds: interval
-                        ),
-                        compressionFormat: compression
-                    )
-                )
+        var destination = DestinationConfiguration.s3(
+            S3Destination(
+                bucketARN: "arn:aws:s3:::bucket",
+                prefix: prefix,
+                bufferingHints: BufferingHints(sizeInMBs: size, intervalInSeconds: interval),
+                compressionFormat: compression
             )
+        )
+        if !processors.isEmpty {
+            destination.members["ProcessingConfiguration"] = [
+                "Enabled": true, "Processors": .array(processors),
+            ]
+        }
+        try await registry.create(
+            DeliveryStream(name: name, createTimestamp: time.now(), destination: destination)
         )
     }
 
