@@ -242,10 +242,12 @@ final class StreamDelivery: Sendable {
         guard StreamRules.backupDestination(of: stream) != nil,
             parts.withLock({ $0.backup == nil })
         else { return }
-        // What is not delivered yet is backed up.
+        // What is not delivered or transformed yet is backed up.
+        let checkpoint = log.checkpoint(of: StreamPipeline.Role.source.reader)
+        let transformed = parts.withLock { $0.outcome }?.log.lastBatchEnd ?? checkpoint
         try log.addReader(
             StreamPipeline.Role.backup.reader,
-            at: log.checkpoint(of: StreamPipeline.Role.source.reader)
+            at: transformed.position > checkpoint.position ? transformed : checkpoint
         )
     }
 

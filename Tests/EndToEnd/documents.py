@@ -266,22 +266,24 @@ def _processors(filler: Filler) -> list[dict]:
         BufferSizeInMBs=str(number),
         BufferIntervalInSeconds=str(60 + number),
     )
-    delimiter = _processor("AppendDelimiterToRecord", Delimiter="\\n" * number)
+    delimiter = _processor("AppendDelimiterToRecord")
+    # Not served, so that no stream of these needs a program to be there.
+    extraction = _processor(
+        "MetadataExtraction",
+        MetadataExtractionQuery=f"{{customer:.customer_{number}}}",
+        JsonParsingEngine="JQ-1.6",
+    )
     if filler.destination != "ExtendedS3":
         return unpack if filler.choice else [function]
     if filler.choice != 1:
-        return [*unpack, function, delimiter]
+        return [*unpack, function, extraction, delimiter]
     return [
         _processor(
             "RecordDeAggregation",
             SubRecordType="DELIMITED",
             Delimiter=base64.b64encode(b"%d" % number).decode(),
         ),
-        _processor(
-            "MetadataExtraction",
-            MetadataExtractionQuery=f"{{customer:.customer_{number}}}",
-            JsonParsingEngine="JQ-1.6",
-        ),
+        extraction,
         delimiter,
     ]
 

@@ -55,7 +55,13 @@ NEEDS_DELIMITER = "Delimiter should be present for DELIMITED"
 
 def function(**parameters) -> dict:
     """The transform that is there, with parameters."""
-    return lambda_processor(lambda_arn(PROGRAM), **parameters)
+    given = {"LambdaArn": lambda_arn(PROGRAM)} | parameters
+    named = [
+        {"ParameterName": name, "ParameterValue": str(value)}
+        for name, value in given.items()
+        if value is not None
+    ]
+    return {"Type": "Lambda", "Parameters": named}
 
 
 def sized(size: object = 1, interval: object = 60) -> dict:

@@ -225,13 +225,17 @@ def test_failed_records_are_not_in_the_backup_bucket(hydrant):
 
 @pytest.mark.parametrize("processors", [[], [PASS_ON]], ids=["plain", "processed"])
 def test_it_begins_with_the_records_that_are_not_delivered_yet(client, hydrant, processors):
-    """Those that wait when an update switches it on; not what was delivered before."""
+    """Those that wait when an update switches it on; not what was delivered or transformed before."""
     copies = fresh_bucket(hydrant)
     stream = Processed.create(hydrant, *processors)
     stream.put(b"delivered ")
     stream.settle(b"delivered ")
     update(client, stream.stream, "1", BufferingHints=BY_SIZE_ONLY)
     stream.put(b"waiting ")
+    if processors:
+        done = f"stream={stream.stream} [Delivery] transformed"
+        wait_until(lambda: hydrant.log().count(done) == 2, "both to be transformed")
+    backed_up = b"later" if processors else b"waiting later"
     given = backup(copies.arn, Prefix="copies/", CompressionFormat="GZIP")
     update(
         client,
@@ -241,11 +245,11 @@ def test_it_begins_with_the_records_that_are_not_delivered_yet(client, hydrant, 
         S3BackupUpdate=given["S3BackupConfiguration"],
     )
     stream.put(b"later")
-    keys = [ObjectKey.parse(key, stream.stream) for key in copies.wait_for(b"waiting later")]
+    keys = [ObjectKey.parse(key, stream.stream) for key in copies.wait_for(backed_up)]
     assert {(key.version, key.extension) for key in keys} == {(3, ".gz")}
     update(client, stream.stream, "3", BufferingHints=AT_ONCE)
     stream.settle(b"delivered waiting later")
-    copies.wait_for(b"waiting later")
+    copies.wait_for(backed_up)
 
 
 def test_an_update_moves_the_backup(client, hydrant, folder_bucket):

@@ -248,16 +248,19 @@ def test_no_more_than_one_destination_is_updated(client):
         ({"Prefix": "!{timestamp:yyyy}/"}, "InvalidArgumentException", "ErrorOutputPrefix"),
         ({"Prefix": "open/!{timestamp:"}, "InvalidArgumentException", "Prefix"),
         ({"CompressionFormat": "Snappy"}, "InvalidArgumentException", "Snappy"),
-        ({"ProcessingConfiguration": {"Enabled": True}}, "InvalidArgumentException", "Processing"),
+        ({"ProcessingConfiguration": {"Enabled": True}}, "InvalidArgumentException", "processor"),
         (
             {"DataFormatConversionConfiguration": {"Enabled": True}},
             "InvalidArgumentException",
             "DataFormatConversionConfiguration",
         ),
         (
-            {"S3BackupMode": "Enabled", "S3BackupUpdate": destination(BUCKET_ARN)},
+            {
+                "S3BackupMode": "Enabled",
+                "S3BackupUpdate": destination(BUCKET_ARN, CompressionFormat="Snappy"),
+            },
             "InvalidArgumentException",
-            "S3Backup",
+            "S3BackupConfiguration.CompressionFormat Snappy",
         ),
     ],
     ids=str,

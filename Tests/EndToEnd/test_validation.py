@@ -188,10 +188,14 @@ def test_secrets_are_not_repeated(lax_client, kind, members):
 @pytest.mark.parametrize(
     "members",
     [
-        {"ProcessingConfiguration": {"Enabled": True, "Processors": [{"Type": "Lambda"}]}},
+        {
+            "ProcessingConfiguration": {
+                "Enabled": True,
+                "Processors": [{"Type": "MetadataExtraction"}],
+            }
+        },
         {"DynamicPartitioningConfiguration": {"Enabled": True}},
         {"DataFormatConversionConfiguration": {"Enabled": True}},
-        {"S3BackupMode": "Enabled", "S3BackupConfiguration": S3_ONLY},
         {"CompressionFormat": "Snappy"},
         {"CompressionFormat": "HADOOP_SNAPPY"},
     ],
@@ -199,7 +203,6 @@ def test_secrets_are_not_repeated(lax_client, kind, members):
         "processing",
         "dynamic-partitioning",
         "format-conversion",
-        "backup",
         "snappy",
         "hadoop-snappy",
     ],
