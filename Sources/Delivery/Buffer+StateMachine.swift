@@ -104,6 +104,9 @@ struct BufferStateMachine {
         waitingSince = min(since ?? arrival, now)
     }
 
+    /// Whether all buffers that were cut are settled.
+    var isIdle: Bool { inFlight.isEmpty }
+
     /// A buffer was cut and journalled.
     mutating func sealed(end: LogMark) {
         precondition(end.position > start.position, "a buffer holds something")

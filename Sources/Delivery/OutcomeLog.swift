@@ -24,7 +24,9 @@ final class OutcomeLog: Sendable {
             folder,
             readers: [StreamPipeline.Role.outcome.reader, Self.progressReader],
             floors: floors,
-            isSealed: isSealed
+            isSealed: isSealed,
+            // One batch may become more than any bound; between batches, `TransformStage` waits.
+            isBounded: false
         )
     }
 

@@ -45,11 +45,11 @@ final class SetAside: Sendable {
         return (path, total)
     }
 
-    /// Stores what is left of a damaged range.
+    /// Stores what is left of a damaged range that a reader of a name found.
     ///
     /// Blocks.
-    func keep(_ damage: LogDamage) throws(SystemError) -> String {
-        let path = "\(folder)/damaged/\(damage.start)-\(damage.end).bin"
+    func keep(_ damage: LogDamage, of reader: String) throws(SystemError) -> String {
+        let path = "\(folder)/damaged/\(reader)-\(damage.start)-\(damage.end).bin"
         try Folder.create(folder + "/damaged")
         try Folder.replaceFile(path, with: damage.bytes)
         return path

@@ -3,6 +3,7 @@ internal import DurableLog
 internal import Logging
 internal import Platform
 internal import Records
+internal import Sealing
 internal import Synchronization
 internal import TransformHost
 
@@ -14,8 +15,12 @@ final class StreamDelivery: Sendable {
     private let folder: String
     private let logs: LogStore
     private let shared: StreamPipeline.Shared
-    private let main: StreamPipeline
-    private let mainTask: Task<Void, Never>
+    private let main: Way
+    /// Whether it cannot be told what was transformed, because the outcome log's key is missing: until
+    /// the next start, nothing is.
+    private let isProgressUnknown: Bool
+    /// Why records can neither be read nor appended; nil where nothing is in the way.
+    let sealingFailure: KeyFailure?
     /// Changes on the registry's thread for changes alone.
     private let parts: Mutex<Parts>
 
@@ -58,15 +63,25 @@ final class StreamDelivery: Sendable {
         let isSealed = stream.encryption != nil
         let journal = try Self.journal(.source, folder)
         let backupJournal = try Self.journal(.backup, folder)
-        let processing = try StreamRules.processing(of: stream)
-        let backs = StreamRules.backupDestination(of: stream) != nil
+        // What is wrong with it, the registry says.
+        let processing = (try? StreamRules.processing(of: stream)) ?? nil
+        let backs = StreamRules.keepsBackup(stream)
         var outcome: (log: OutcomeLog, journal: Journal)?
         if processing?.changesRecords == true || Folder.exists(folder + Self.outcomeFolder) {
             outcome = try Self.openOutcome(folder, logs, isSealed: isSealed)
         }
-        let progress = try outcome?.log.lastProgress()
-        var floors = (journal.entries + backupJournal.entries).map(\.end)
-        if let progress { floors += [progress.isComplete ? progress.end : progress.start] }
+        var progress: OutcomeRecord.Progress?
+        let outcomeFailure = outcome?.log.log.sealingFailure
+        do {
+            progress = try outcome?.log.lastProgress()
+            isProgressUnknown = false
+        } catch {
+            guard outcomeFailure != nil else { throw error }
+            isProgressUnknown = true
+        }
+        let floors =
+            (journal.entries + backupJournal.entries).map(\.end)
+            + [progress?.end].compactMap(\.self)
         log = try logs.open(
             folder + "/log",
             readers: [StreamPipeline.Role.source.reader]
@@ -74,7 +89,8 @@ final class StreamDelivery: Sendable {
             floors: floors,
             isSealed: isSealed
         )
-        if let outcome {
+        sealingFailure = log.sealingFailure ?? outcomeFailure
+        if let outcome, !isProgressUnknown {
             try Self.catchUp(log, progress)
             try outcome.log.forgetProgress()
             if log.isSealingInUse { try outcome.log.log.setSealing(true) }
@@ -83,21 +99,24 @@ final class StreamDelivery: Sendable {
         let main = try StreamPipeline(
             .source,
             of: stream.name,
-            settings: try Self.settings(.source, stream, stage),
+            settings: isProgressUnknown
+                ? .parked(stream) : try Self.settings(.source, stream, stage),
             log: log,
             journal: journal.journal,
             entries: journal.entries,
             shared: shared
         )
-        self.main = main
-        mainTask = Task { await main.run() }
+        let outcomePipeline = try outcome.map {
+            try Self.outcome(stream, $0.log, $0.journal, shared, main)
+        }
+        let backup = backs ? try Self.backup(stream, log, backupJournal, shared) : nil
+        // Nothing can fail any more.
+        self.main = Way(main)
         var parts = Parts(stage: stage)
-        if let outcome {
-            parts.outcome = try Self.outcome(stream, outcome.log, outcome.journal, shared, main)
+        if let outcome, let outcomePipeline {
+            parts.outcome = Outcome(log: outcome.log, way: Way(outcomePipeline))
         }
-        if backs {
-            parts.backup = Way(try Self.backup(stream, log, backupJournal, shared))
-        }
+        parts.backup = backup.map { Way($0) }
         self.parts = Mutex(parts)
     }
 
@@ -168,8 +187,8 @@ final class StreamDelivery: Sendable {
         _ journal: Journal,
         _ shared: StreamPipeline.Shared,
         _ main: StreamPipeline
-    ) throws -> Outcome {
-        let pipeline = try StreamPipeline(
+    ) throws -> StreamPipeline {
+        try StreamPipeline(
             .outcome,
             of: stream.name,
             settings: try settings(.outcome, stream, nil),
@@ -180,7 +199,6 @@ final class StreamDelivery: Sendable {
         ) {
             main.wake()
         }
-        return Outcome(log: log, way: Way(pipeline))
     }
 
     private static func backup(
@@ -206,8 +224,9 @@ final class StreamDelivery: Sendable {
         _ stream: DeliveryStream,
         _ stage: TransformStage?
     ) throws -> StreamPipeline.Settings {
-        var settings = StreamPipeline.Settings(version: stream.version, route: .park)
-        guard StreamRules.undeliverableMembers(of: stream.destination).isEmpty,
+        var settings = StreamPipeline.Settings.parked(stream)
+        guard StreamRules.canBeProcessed(stream),
+            StreamRules.undeliverableMembers(of: stream.destination).isEmpty,
             let destination = role == .backup
                 ? StreamRules.backupDestination(of: stream) : stream.destination.s3
         else { return settings }
@@ -235,20 +254,44 @@ final class StreamDelivery: Sendable {
 
     // MARK: Changes
 
-    /// Prepares what a changed configuration needs on disk before that is stored.
+    /// Makes what a changed configuration needs on disk, before it is stored: what may fail, fails here.
     ///
-    /// Blocks.
+    /// Blocks; called by one thread at a time.
     func prepare(_ stream: DeliveryStream) throws {
-        guard StreamRules.backupDestination(of: stream) != nil,
-            parts.withLock({ $0.backup == nil })
-        else { return }
+        let processing = try StreamRules.processing(of: stream)
+        let (outcome, backup) = parts.withLock { ($0.outcome, $0.backup) }
+        if outcome == nil, processing?.changesRecords == true {
+            let opened = try Self.openOutcome(
+                folder,
+                logs,
+                isSealed: stream.encryption != nil || log.isSealingInUse
+            )
+            let pipeline = try Self.outcome(
+                stream,
+                opened.log,
+                opened.journal,
+                shared,
+                main.pipeline
+            )
+            let new = Outcome(log: opened.log, way: Way(pipeline))
+            parts.withLock { $0.outcome = new }
+        }
+        if backup == nil, StreamRules.keepsBackup(stream) { try addBackup(stream) }
+    }
+
+    private func addBackup(_ stream: DeliveryStream) throws {
         // What is not delivered or transformed yet is backed up.
         let checkpoint = log.checkpoint(of: StreamPipeline.Role.source.reader)
         let transformed = parts.withLock { $0.outcome }?.log.lastBatchEnd ?? checkpoint
+        // What is left of a backup that ended is not that of this one.
+        try Folder.remove(folder + "/" + StreamPipeline.Role.backup.journal)
         try log.addReader(
             StreamPipeline.Role.backup.reader,
             at: transformed.position > checkpoint.position ? transformed : checkpoint
         )
+        let journal = try Self.journal(.backup, folder)
+        let backup = Way(try Self.backup(stream, log, journal, shared))
+        parts.withLock { $0.backup = backup }
     }
 
     /// Brings a changed configuration into effect, for all that is in no sealed buffer yet.
@@ -256,30 +299,18 @@ final class StreamDelivery: Sendable {
     /// Blocks; called by one thread at a time, after `prepare`.
     func update(_ stream: DeliveryStream) throws {
         let processing = try StreamRules.processing(of: stream)
-        var (stage, outcome, backup) = parts.withLock { ($0.stage, $0.outcome, $0.backup) }
-        if outcome == nil, processing?.changesRecords == true {
-            let opened = try Self.openOutcome(
-                folder,
-                logs,
-                isSealed: stream.encryption != nil || log.isSealingInUse
-            )
-            outcome = try Self.outcome(stream, opened.log, opened.journal, shared, main)
-        }
-        let old = stage
+        let old = parts.withLock { $0 }
+        var stage = old.stage
         if (processing?.changesRecords == true ? processing : nil) != stage?.processing {
-            stage = Self.stage(processing, outcome?.log, stream, shared)
+            stage = Self.stage(processing, old.outcome?.log, stream, shared)
         }
-        if backup == nil, StreamRules.backupDestination(of: stream) != nil {
-            let journal = try Self.journal(.backup, folder)
-            backup = Way(try Self.backup(stream, log, journal, shared))
-        }
-        try outcome?.way.pipeline.update(Self.settings(.outcome, stream, nil))
-        try backup?.pipeline.update(Self.settings(.backup, stream, nil))
-        main.update(try Self.settings(.source, stream, stage))
-        if let old, old !== stage { old.retire() }
-        parts.withLock { [stage, outcome, backup] parts in
-            parts = Parts(stage: stage, outcome: outcome, backup: backup)
-        }
+        try old.outcome?.way.pipeline.update(Self.settings(.outcome, stream, nil))
+        try old.backup?.pipeline.update(Self.settings(.backup, stream, nil))
+        main.pipeline.update(
+            isProgressUnknown ? .parked(stream) : try Self.settings(.source, stream, stage)
+        )
+        if let former = old.stage, former !== stage { former.retire() }
+        parts.withLock { [stage] in $0.stage = stage }
     }
 
     /// Seals what is kept from now on, or keeps it as it is.
@@ -295,7 +326,7 @@ final class StreamDelivery: Sendable {
 
     /// Stops to begin anything.
     func cancel() {
-        mainTask.cancel()
+        main.task.cancel()
         let parts = parts.withLock { $0 }
         parts.outcome?.way.task.cancel()
         parts.backup?.task.cancel()
@@ -308,7 +339,7 @@ final class StreamDelivery: Sendable {
         await logs.close(log)
         let parts = parts.withLock { $0 }
         await parts.stage?.close()
-        await mainTask.value
+        await main.task.value
         await parts.outcome?.way.task.value
         await parts.backup?.task.value
         if let outcome = parts.outcome { await logs.close(outcome.log.log) }

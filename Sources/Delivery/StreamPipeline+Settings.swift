@@ -36,6 +36,11 @@ extension StreamPipeline {
             case transform(TransformStage)
         }
 
+        /// What keeps a stream's records where they are.
+        static func parked(_ stream: DeliveryStream) -> Settings {
+            Settings(version: stream.version, route: .park)
+        }
+
         var bounds: BufferStateMachine.Bounds {
             switch route {
             case .park:

@@ -81,25 +81,25 @@ extension StreamPipeline {
                 isComplete: isComplete
             )
             let now = shared.options.time.now()
-            let frame = try await shared.transformThreads.run { [results, responses] _ in
-                var frame = OutcomeFrame(
+            let frames = try await shared.transformThreads.run { [results, responses] _ in
+                var frames = OutcomeFrames(
                     slice,
                     source,
                     lambdaARN: stage.processing.lambda?.arn,
                     now: now
                 )
-                return frame.make(results, responses: responses, progress: progress)
+                return frames.make(results, responses: responses, progress: progress)
             }
             let arrival = source.arrivals[slice.records.lowerBound]
             responses = []
-            if let frame {
+            for frame in frames {
                 try await untilDone("what was transformed cannot be made durable") {
                     try await stage.outcome.append(frame, arrival: arrival)
                 }
             }
             work.next = slice.records.upperBound
             work.records += slice.records.count
-            work.bytes += slice.data.count
+            work.bytes += slice.byteCount
             count(results, &work)
             results = []
         }
@@ -137,7 +137,7 @@ extension StreamPipeline {
                 ?? .failed(
                     .functionError,
                     message: "The record is too large for an invocation of 6 MB.",
-                    attempts: 0
+                    attempts: 1
                 )
         }
         var next = 0

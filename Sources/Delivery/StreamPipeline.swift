@@ -221,11 +221,22 @@ final class StreamPipeline: Sendable {
                 failurePlans: plans.failures,
                 firstAttempt: shared.options.time.now()
             )
+            try catchUp(to: start)
             try journal.add(entry)
             return entry
         }
         machine.withLock { $0.sealed(end: entry.end) }
         return entry
+    }
+
+    /// Moves a checkpoint that is behind what was transformed up to where a buffer begins: after a crash,
+    /// the buffer's journal entry must join it.
+    private func catchUp(to start: LogMark) throws {
+        guard machine.withLock({ $0.isIdle }) else { return }
+        try checkpointLock.withLock { _ in
+            guard log.checkpoint(of: role.reader).position < start.position else { return }
+            try log.moveCheckpoint(of: role.reader, to: start)
+        }
     }
 
     /// Decides a batch's range; nothing is journalled, as nothing is sent before its outcome is.
@@ -367,7 +378,9 @@ final class StreamPipeline: Sendable {
     func report(_ damaged: [LogDamage]) async throws {
         for damage in damaged {
             let path = try await trying("a damaged range cannot be set aside") { [self] in
-                try await shared.diskThreads.run { [setAside] _ in try setAside.keep(damage) }
+                try await shared.diskThreads.run { [setAside, role] _ in
+                    try setAside.keep(damage, of: role.rawValue)
+                }
             }
             logger.error(
                 "acknowledged records are lost to damage in the log; what is left is set aside",

@@ -95,10 +95,18 @@ package final class StreamRegistry: DeliveryStreamRegistry, RecordAppender, Send
 
     private func start(_ stream: DeliveryStream, _ path: String) throws -> Active {
         let delivery = try StreamDelivery(stream, folder: path, logs: logs, shared: shared)
-        if let failure = delivery.log.sealingFailure {
+        if let failure = delivery.sealingFailure {
             logger.error(
                 "the stream's encrypted records wait on disk, and puts are refused",
                 metadata: ["stream": "\(stream.name)", "error": "\(failure)"]
+            )
+        }
+        do throws(FirehoseError) {
+            _ = try StreamRules.processing(of: stream)
+        } catch {
+            logger.error(
+                "the stream's records are kept and not delivered: its processing cannot be",
+                metadata: ["stream": "\(stream.name)", "error": "\(error.message)"]
             )
         }
         for member in StreamRules.undeliverableMembers(of: stream.destination) {

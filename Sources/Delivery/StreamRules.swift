@@ -62,6 +62,23 @@ enum StreamRules {
         return S3Destination(backup)
     }
 
+    /// Whether a stream's processing, if it has any, is such as this version takes.
+    static func canBeProcessed(_ stream: DeliveryStream) -> Bool {
+        do throws(FirehoseError) {
+            _ = try processing(of: stream)
+            return true
+        } catch {
+            return false
+        }
+    }
+
+    /// Whether the log holds records for a backup, even one that is not delivered at the moment.
+    static func keepsBackup(_ stream: DeliveryStream) -> Bool {
+        let members = stream.destination.members
+        return stream.destination.kind.isS3 && members["S3BackupMode"] == "Enabled"
+            && members["S3BackupConfiguration"] != nil
+    }
+
     private static func checkInterval(
         _ destination: S3Destination,
         _ minimum: Int,

@@ -75,8 +75,15 @@ struct TransformSlice: Sendable {
         // Where nothing is unpacked, the items are parts of the records as they were put.
         data = processing.unpacksRecords ? Block(expansion.data) : source.block
         items = expansion.items
+        byteCount = items.reduce(0) { $0 + $1.range.count }
         self.sources = sources
     }
+
+    /// Bytes that its items take before they are transformed.
+    let byteCount: Int
+
+    /// The record that an item came from, by its number in the batch.
+    func record(of item: Int) -> Int { sources[item].record }
 
     /// When an item's record arrived.
     func arrival(of item: Int, _ source: SourceRecords) -> Timestamp {

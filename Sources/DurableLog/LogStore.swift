@@ -38,6 +38,8 @@ package final class LogStore: Sendable {
     ///   - floors: Marks that the log is known to have reached, beside its checkpoints; it goes on
     ///     behind them even if it lost its end.
     ///   - isSealed: Whether what is appended is sealed.
+    ///   - isBounded: Whether the bound on a log's bytes holds; where it does not, the caller sees to it
+    ///     that the log does not grow without end.
     /// - Returns: The log, ready to append and to read.
     /// - Throws: `LogError` where the files cannot be read, are of another version, or a checkpoint
     ///   is damaged.
@@ -45,11 +47,14 @@ package final class LogStore: Sendable {
         _ folder: String,
         readers: [String],
         floors: [LogMark] = [],
-        isSealed: Bool = false
+        isSealed: Bool = false,
+        isBounded: Bool = true
     )
         throws(LogError) -> StreamLog
     {
-        try StreamLog(
+        var options = options
+        if !isBounded { options.maximumLogBytes = .max }
+        return try StreamLog(
             folder: folder,
             readers: readers,
             floors: floors,

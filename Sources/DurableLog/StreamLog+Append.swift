@@ -17,6 +17,13 @@ extension StreamLog {
         guard backlogBytes < options.maximumLogBytes else {
             return completion(.failure(.slowDown))
         }
+        // It could be written, but never be read.
+        guard
+            SealedPayload.byteCount(ofPlain: batch.payloadBytes) <= FrameHeader.maximumPayloadBytes
+        else {
+            let error = FirehoseError(.serviceUnavailable, "The batch is too large for the log.")
+            return completion(.failure(error))
+        }
         if let problem = sealing.problem { return completion(.failure(problem)) }
         let pending = PendingAppend(batch: batch, arrival: arrival, completion: completion)
         let action = queue.withLock { $0.append(pending, bytes: batch.payloadBytes) }

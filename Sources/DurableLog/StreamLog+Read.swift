@@ -175,14 +175,17 @@ extension StreamLog {
 
     /// Adds a reader that goes on at a mark, or moves one there that is left from before.
     ///
-    /// Blocks. The mark must not lie before what every reader has passed.
+    /// Blocks. It begins later where every other reader has passed the mark.
     package func addReader(_ name: String, at mark: LogMark) throws {
         try readers.withLock { readers in
             guard readers[name] == nil else { return }
             let (file, old) = try Self.openCheckpoint(name, folder, options)
+            let slowest =
+                readers.values.map(\.slot.mark)
+                .min { $0.position < $1.position } ?? mark
             let slot = CheckpointFile.Slot(
                 sequence: (old?.sequence ?? 0) + 1,
-                mark: mark,
+                mark: slowest.position > mark.position ? slowest : mark,
                 logIdentity: identity
             )
             try file.store(slot)

@@ -67,8 +67,22 @@ package final class CancellationFlag: Sendable {
     }
 }
 
-/// Starts a thread that runs `body`; to be joined or detached by the caller.
+/// Starts a thread that runs `body`; to be joined by the caller.
+///
+/// For threads without which nothing works: where the system has none, the process ends.
 package func startThread(_ body: @escaping @Sendable () -> Void) -> pthread_t {
+    guard let thread = makeThread(body) else { fatalError("the system has no thread left") }
+    return thread
+}
+
+/// Runs `body` on a thread of its own that nobody waits for; false where the system has none left.
+package func detachThread(_ body: @escaping @Sendable () -> Void) -> Bool {
+    guard let thread = makeThread(body) else { return false }
+    pthread_detach(thread)
+    return true
+}
+
+private func makeThread(_ body: @escaping @Sendable () -> Void) -> pthread_t? {
     final class Box: Sendable {
         let body: @Sendable () -> Void
         init(_ body: @escaping @Sendable () -> Void) { self.body = body }
@@ -85,7 +99,10 @@ package func startThread(_ body: @escaping @Sendable () -> Void) -> pthread_t {
         },
         context
     )
-    precondition(code == 0, "cannot start a thread: \(String(cString: strerror(code)))")
+    guard code == 0 else {
+        Unmanaged<Box>.fromOpaque(context).release()
+        return nil
+    }
     return thread
 }
 

@@ -43,8 +43,10 @@ package struct Expansion {
         package var failure: Failure?
     }
 
-    /// Bytes that one record may unpack to.
+    /// Bytes that one record may unpack to, all its parts together.
     package static let maximumUnpackedBytes = 16 * 1024 * 1024
+    /// Records that one record may become; what would go beyond is passed on whole.
+    package static let maximumItems = 10_000
     /// Records that one record may hold; of more, it is passed on whole (API model,
     /// RecordDeAggregation).
     package static let maximumPieces = 500
@@ -57,6 +59,9 @@ package struct Expansion {
     package private(set) var items: [Item] = []
 
     private let processing: Processing
+    /// What the record that is being added may still become.
+    private var unpackedBytesLeft = 0
+    private var itemsLeft = 0
 
     /// Expands as a stream's processing says.
     package init(_ processing: Processing) { self.processing = processing }
@@ -64,8 +69,11 @@ package struct Expansion {
     /// Takes one record, a range of `bytes`; what comes of it is appended.
     package mutating func add(_ bytes: UnsafeRawBufferPointer, _ range: Range<Int>) {
         let before = data.count
+        unpackedBytesLeft = Self.maximumUnpackedBytes
+        itemsLeft = Self.maximumItems
         let record = UnsafeRawBufferPointer(rebasing: bytes[range])
-        if let aggregate = KPLAggregate(record) {
+        if let aggregate = KPLAggregate(record), aggregate.records.count <= itemsLeft {
+            itemsLeft -= aggregate.records.count
             for part in aggregate.records {
                 let start = range.lowerBound
                 addPart(bytes, start + part.lowerBound..<start + part.upperBound)
@@ -86,7 +94,8 @@ package struct Expansion {
             return addPieces(of: original, original: original)
         }
         do throws(Gunzip.Failure) {
-            let document = try Gunzip.unpack(record, maximumBytes: Self.maximumUnpackedBytes)
+            let document = try Gunzip.unpack(record, maximumBytes: unpackedBytesLeft)
+            unpackedBytesLeft -= document.count
             guard let range = appendContent(of: document) else {
                 return fail(.decompression, original)
             }
@@ -140,9 +149,11 @@ package struct Expansion {
             pieces = objects
         case .delimited(let delimiter): pieces = Self.pieces(of: data, range, delimiter)
         }
-        guard let pieces, pieces.count <= Self.maximumPieces else {
+        guard let pieces, pieces.count <= min(Self.maximumPieces, itemsLeft + 1) else {
             return items.append(Item(range: range, original: original))
         }
+        // The part itself is counted already.
+        itemsLeft -= pieces.count - 1
         for piece in pieces { items.append(Item(range: piece, original: piece)) }
     }
 

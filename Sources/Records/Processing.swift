@@ -170,7 +170,8 @@ extension Processing.Lambda {
                 "LambdaArn is required when Lambda processor is used."
             )
         }
-        guard let name = Self.name(in: arn) else {
+        // AWS Lambda allows no longer ones (API model, FunctionName and its ARNs).
+        guard arn.utf8.count <= 512, let name = Self.name(in: arn) else {
             throw FirehoseError(.invalidArgument, "Invalid lambda ARN.")
         }
         self.init(arn: arn, name: name)

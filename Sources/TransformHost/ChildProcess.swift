@@ -55,7 +55,7 @@ final class ChildProcess: Sendable {
         _ program: TransformProgram,
         environment: [String: String],
         output kind: Output,
-        log: OutputLog,
+        host: TransformHost,
         source: OutputLog.Source
     ) async throws(InvocationFailure) -> ChildProcess {
         let pipes = (0..<4).compactMap { _ in Pipe() }
@@ -69,10 +69,11 @@ final class ChildProcess: Sendable {
             Pipe.setNonBlocking(end)
         }
         let child = ChildProcess(input: input, output: out, exit: exit, isPiped: kind == .pipe)
-        log.follow(error.read, source)
-        if kind == .log { log.follow(out.read, source) }
+        var followed = [host.output.follow(error.read, source)]
+        if kind == .log { followed.append(host.output.follow(out.read, source)) }
+        host.children.add(child)
         let configuration = configuration(program, environment)
-        Task {
+        Task { [followed] in
             let end: String
             do {
                 let result = try await Subprocess.run(
@@ -97,6 +98,8 @@ final class ChildProcess: Sendable {
                 end = "it cannot be started: \(error)"
             }
             child.hasEnded(end)
+            host.children.remove(child)
+            host.output.processEnded(followed)
         }
         let result = await withCheckedContinuation { continuation in
             let early: Result<Void, InvocationFailure>? = child.state.withLock { state in
@@ -213,15 +216,37 @@ final class ChildProcess: Sendable {
 
     /// Asks its group to end, and kills it a little later.
     func terminate() {
+        guard end == nil else { return }
         signal(SIGTERM)
-        Task {
+        Task { [weak self] in
             try? await Task.sleep(for: Self.grace)
-            signal(SIGKILL)
+            self?.signal(SIGKILL)
         }
     }
 
     private func signal(_ number: Int32) {
         state.withLock { if case .running(let pid) = $0 { kill(-pid, number) } }
+    }
+}
+
+/// All processes that run, so that none outlives the server.
+final class RunningChildren: Sendable {
+    private let children = Mutex<[ObjectIdentifier: ChildProcess]>([:])
+
+    func add(_ child: ChildProcess) { children.withLock { $0[ObjectIdentifier(child)] = child } }
+
+    func remove(_ child: ChildProcess) {
+        children.withLock { _ = $0.removeValue(forKey: ObjectIdentifier(child)) }
+    }
+
+    /// Ends them all, and waits for it.
+    func end() async {
+        await withDiscardingTaskGroup { group in
+            for child in children.withLock({ Array($0.values) }) {
+                child.terminate()
+                group.addTask { await child.ended() }
+            }
+        }
     }
 }
 

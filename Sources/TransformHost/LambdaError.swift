@@ -45,16 +45,20 @@ package struct InvocationFailure: Error, Sendable, Hashable, CustomStringConvert
     package var reason: String
     /// Whether the process that it happened to is not to be used again.
     package var endsProcess: Bool
+    /// Whether the process got anything of the event.
+    package var hasBegun: Bool
 
     /// A failure.
     package init(
         _ code: LambdaError = .functionError,
         _ reason: String,
-        endsProcess: Bool = true
+        endsProcess: Bool = true,
+        hasBegun: Bool = true
     ) {
         self.code = code
         self.reason = reason
         self.endsProcess = endsProcess
+        self.hasBegun = hasBegun
     }
 
     package var description: String { "\(code.rawValue): \(reason)" }

@@ -14,9 +14,8 @@ struct LambdaWorker: TransformWorker {
         _ program: TransformProgram,
         environment: [String: String],
         functionARN: String,
-        log: OutputLog,
-        source: OutputLog.Source,
-        time: any TimeSource
+        host: TransformHost,
+        source: OutputLog.Source
     ) async throws(InvocationFailure) {
         let session = RuntimeSession()
         do {
@@ -31,7 +30,7 @@ struct LambdaWorker: TransformWorker {
                 program,
                 environment: environment,
                 output: .log,
-                log: log,
+                host: host,
                 source: source
             )
         } catch {
@@ -39,7 +38,7 @@ struct LambdaWorker: TransformWorker {
             throw error
         }
         self.session = session
-        self.time = time
+        time = host.time
         timeout = program.timeout
         Task { [child, api] in
             await child.ended()
@@ -51,14 +50,16 @@ struct LambdaWorker: TransformWorker {
     var isAlive: Bool { child.end == nil }
 
     func invoke(_ event: TransformEvent) async throws(InvocationFailure) -> Block {
+        let requestID = UUID().uuidString.lowercased()
         let timer = Task {
             try await Task.sleep(for: timeout)
-            session.fail("it did not answer in time")
+            let late = InvocationFailure(.functionError, "it did not answer in time")
+            _ = session.report(requestID, .failure(late), evenIfPending: true)
         }
         defer { timer.cancel() }
         return try await session.invoke(
             RuntimeSession.Invocation(
-                requestID: UUID().uuidString.lowercased(),
+                requestID: requestID,
                 event: event,
                 deadline: time.now() + timeout
             )

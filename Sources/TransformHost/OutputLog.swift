@@ -25,12 +25,17 @@ final class OutputLog: Sendable {
 
     private struct Arriving {
         var followed: [Followed] = []
+        var lastNumber = 0
+        /// Of processes that have ended: what they left behind may keep writing for a moment.
+        var ended: Set<Int> = []
         var isClosed = false
     }
 
     fileprivate struct Followed {
+        var number: Int
         var descriptor: Int32
         var source: Source
+        var deadline: ContinuousClock.Instant?
         var line = LineSplitter()
     }
 
@@ -60,14 +65,31 @@ final class OutputLog: Sendable {
     }
 
     /// Reads a descriptor to its end, then closes it.
-    func follow(_ descriptor: Int32, _ source: Source) {
+    ///
+    /// - Returns: What `processEnded` takes.
+    func follow(_ descriptor: Int32, _ source: Source) -> Int {
         Pipe.setNonBlocking(descriptor)
-        let isOpen = arriving.withLock { arriving in
-            guard !arriving.isClosed else { return false }
-            arriving.followed.append(Followed(descriptor: descriptor, source: source))
-            return true
+        let number = arriving.withLock { arriving -> Int? in
+            guard !arriving.isClosed else { return nil }
+            arriving.lastNumber += 1
+            let number = arriving.lastNumber
+            arriving.followed.append(
+                Followed(number: number, descriptor: descriptor, source: source)
+            )
+            return number
         }
-        if isOpen { wake() } else { close(descriptor) }
+        if number != nil { wake() } else { close(descriptor) }
+        return number ?? 0
+    }
+
+    /// Whose output was followed has ended: a little later nothing is read any more, even where something
+    /// that it left behind holds the other end.
+    func processEnded(_ numbers: [Int]) {
+        let isOpen = arriving.withLock { arriving in
+            arriving.ended.formUnion(numbers)
+            return !arriving.isClosed
+        }
+        if isOpen { wake() }
     }
 
     /// Ends the thread.
@@ -93,15 +115,25 @@ final class OutputLog: Sendable {
             close(wake)
         }
         while true {
-            let isClosed = arriving.withLock { arriving in
+            let (isClosed, ended) = arriving.withLock { arriving in
                 followed += arriving.followed
                 arriving.followed = []
-                return arriving.isClosed
+                defer { arriving.ended = [] }
+                return (arriving.isClosed, arriving.ended)
             }
+            for index in followed.indices.reversed() {
+                if ended.contains(followed[index].number) {
+                    followed[index].deadline = .now + .seconds(1)
+                }
+                guard let deadline = followed[index].deadline, deadline < .now else { continue }
+                close(followed[index].descriptor)
+                followed.remove(at: index)
+            }
+            let isHurried = !silenced.isEmpty || followed.contains { $0.deadline != nil }
             if isClosed { return }
             var polled = [pollfd(fd: wake, events: Int16(POLLIN), revents: 0)]
             polled += followed.map { pollfd(fd: $0.descriptor, events: Int16(POLLIN), revents: 0) }
-            let ready = poll(&polled, nfds_t(polled.count), silenced.isEmpty ? -1 : 200)
+            let ready = poll(&polled, nfds_t(polled.count), isHurried ? 200 : -1)
             silenced = silenced.filter { !reportSilence(of: $0) }
             guard ready > 0 else { continue }
             if polled[0].revents != 0 { _ = Glibc.read(wake, &space, space.count) }

@@ -56,13 +56,15 @@ struct PipeExchange: ~Copyable {
         timeout: Duration
     ) async throws(InvocationFailure) -> Block {
         let result = await withCheckedContinuation { continuation in
-            let thread = startThread {
+            let isStarted = detachThread {
                 var exchange = PipeExchange(child, event, end, limit: limit, timeout: timeout)
                 continuation.resume(
                     returning: Result { () throws(InvocationFailure) in try exchange.run() }
                 )
             }
-            pthread_detach(thread)
+            guard !isStarted else { return }
+            let failure = InvocationFailure(.functionError, "the system has no thread left")
+            continuation.resume(returning: .failure(failure))
         }
         return try result.get()
     }
@@ -90,8 +92,14 @@ struct PipeExchange: ~Copyable {
     private func checkSilence() throws(InvocationFailure) {
         var output = pollfd(fd: child.output, events: Int16(POLLIN), revents: 0)
         guard poll(&output, 1, 0) > 0 else { return }
-        guard child.end == nil, output.revents & Int16(POLLIN) != 0 else {
-            throw InvocationFailure(.functionError, child.end ?? "it closed its standard output")
+        var byte: UInt8 = 0
+        // A byte that is read is not missed: the process is done with.
+        guard output.revents & Int16(POLLIN) != 0, Glibc.read(child.output, &byte, 1) == 1 else {
+            throw InvocationFailure(
+                .functionError,
+                child.end ?? "it closed its standard output",
+                hasBegun: false
+            )
         }
         throw InvocationFailure(.functionError, "it wrote more than one line for an event")
     }

@@ -38,14 +38,18 @@ private final class RuntimeHandler: ChannelInboundHandler {
     typealias OutboundOut = HTTPServerResponsePart
 
     private static let base = "/2018-06-01/runtime/"
-    /// Beyond it a body is read and forgotten, and answered 413.
+    /// Beyond it a response is read and forgotten, and answered 413.
     private static let maximumBodyBytes = TransformLimits.maximumResponseBytes
+    /// What is kept of any other body.
+    private static let maximumMessageBytes = 64 * 1024
 
     private let session: RuntimeSession
     private let functionARN: String
     private var head: HTTPRequestHead?
     private var body: [UInt8] = []
     private var bodyBytes = 0
+    /// How much of the body is kept.
+    private var keptBytes = 0
     private var waiting: Int?
 
     init(_ session: RuntimeSession, functionARN: String) {
@@ -59,12 +63,18 @@ private final class RuntimeHandler: ChannelInboundHandler {
             self.head = head
             body = []
             bodyBytes = 0
+            let path = Self.path(head)
+            let isResponse = path.count == 3 && path.last == "response" && session.expects(path[1])
+            keptBytes = isResponse ? Self.maximumBodyBytes : Self.maximumMessageBytes
+            if head.headers.first(name: "Expect")?.lowercased() == "100-continue" {
+                let goOn = HTTPResponseHead(version: .http1_1, status: .continue)
+                context.writeAndFlush(wrapOutboundOut(.head(goOn)), promise: nil)
+            }
         case .body(let part):
             bodyBytes += part.readableBytes
-            if bodyBytes <= Self.maximumBodyBytes { body += part.readableBytesView }
+            if bodyBytes <= keptBytes { body += part.readableBytesView }
         case .end:
             if let head { answer(head, context) }
-            head = nil
         }
     }
 
@@ -78,8 +88,7 @@ private final class RuntimeHandler: ChannelInboundHandler {
     }
 
     private func answer(_ head: HTTPRequestHead, _ context: ChannelHandlerContext) {
-        guard head.uri.hasPrefix(Self.base) else { return notFound(context) }
-        let path = head.uri.dropFirst(Self.base.count).split(separator: "/").map(String.init)
+        let path = Self.path(head)
         switch (head.method, path.count, path.first, path.last) {
         case (.GET, 2, "invocation", "next"): next(context)
         case (.POST, 2, "init", "error"):
@@ -94,14 +103,21 @@ private final class RuntimeHandler: ChannelInboundHandler {
         body = []
     }
 
+    /// The parts of a path behind the API's own; none where it is another.
+    private static func path(_ head: HTTPRequestHead) -> [String] {
+        guard head.uri.hasPrefix(base) else { return [] }
+        return head.uri.dropFirst(base.count).split(separator: "/").map(String.init)
+    }
+
     private func next(_ context: ChannelHandlerContext) {
         let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
         let loop = context.eventLoop
         let arn = functionARN
-        waiting = session.next { invocation in
+        waiting = session.next { [session] invocation in
             loop.execute {
                 let (handler, context) = bound.value
                 handler.waiting = nil
+                guard context.channel.isActive else { return session.giveBack(invocation) }
                 handler.respond(
                     .ok,
                     [
@@ -193,7 +209,13 @@ private final class RuntimeHandler: ChannelInboundHandler {
         let head = HTTPResponseHead(version: .http1_1, status: status, headers: fields)
         context.write(wrapOutboundOut(.head(head)), promise: nil)
         let buffer = context.channel.allocator.buffer(bytes: body)
-        context.write(wrapOutboundOut(.body(.byteBuffer(buffer))), promise: nil)
-        context.writeAndFlush(wrapOutboundOut(.end(nil)), promise: nil)
+        if self.head?.method != .HEAD {
+            context.write(wrapOutboundOut(.body(.byteBuffer(buffer))), promise: nil)
+        }
+        let isKeptAlive = self.head?.isKeepAlive ?? true
+        context.writeAndFlush(wrapOutboundOut(.end(nil))).whenComplete {
+            [channel = context.channel] _ in
+            if !isKeptAlive { channel.close(promise: nil) }
+        }
     }
 }

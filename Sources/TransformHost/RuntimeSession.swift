@@ -82,12 +82,34 @@ final class RuntimeSession: Sendable {
         state.withLock { if $0.waiting?.token == token { $0.waiting = nil } }
     }
 
-    /// The process answers an invocation, or says that it failed.
+    /// An invocation that could not be handed over, because who asked for it is gone, waits for the
+    /// next one who asks.
+    func giveBack(_ invocation: Invocation) {
+        let answer = state.withLock { state -> (@Sendable (Invocation) -> Void)? in
+            guard state.currentID == invocation.requestID, state.outcome == nil else { return nil }
+            defer { state.waiting = nil }
+            if state.waiting == nil { state.pending = invocation }
+            return state.waiting?.answer
+        }
+        answer?(invocation)
+    }
+
+    /// Whether an answer to an invocation would be taken.
+    func expects(_ requestID: String) -> Bool {
+        state.withLock { $0.currentID == requestID && $0.outcome == nil && $0.pending == nil }
+    }
+
+    /// The process answers an invocation, or says that it failed; `evenIfPending`, one that it did not
+    /// get yet.
     func report(
         _ requestID: String,
-        _ outcome: Result<Block, InvocationFailure>
+        _ outcome: Result<Block, InvocationFailure>,
+        evenIfPending: Bool = false
     ) -> Verdict {
-        settle(outcome) { $0.currentID == requestID && $0.outcome == nil && $0.pending == nil }
+        settle(outcome) { state in
+            state.currentID == requestID && state.outcome == nil
+                && (evenIfPending || state.pending == nil)
+        }
     }
 
     /// The process cannot begin.

@@ -8,6 +8,7 @@ package final class TransformHost: Sendable {
     let folder: TransformFolder
     let identity: ServiceIdentity
     let output: OutputLog
+    let children = RunningChildren()
     let time: any TimeSource
     private let pools = Mutex<[ObjectIdentifier: TransformPool]>([:])
     private let reaper = Mutex<Task<Void, Never>?>(nil)
@@ -71,6 +72,7 @@ package final class TransformHost: Sendable {
                 group.addTask { await pool.close() }
             }
         }
+        await children.end()
         output.shutDown()
     }
 }

@@ -72,6 +72,9 @@ package final class TransformPool: Sendable {
             )
         } catch let failure as InvocationFailure where !failure.endsProcess {
             result = .failure(failure)
+        } catch let failure as InvocationFailure where !failure.hasBegun && idle.invocations > 0 {
+            // It ended by itself between two events, which is no failure of this one.
+            return try await invoke(event)
         }
         idle.invocations += 1
         idle.since = .now
@@ -132,7 +135,7 @@ package final class TransformPool: Sendable {
             program,
             environment: environment(program),
             output: .pipe,
-            log: host.output,
+            host: host,
             source: source
         )
         let worker = OnceWorker(child: child, timeout: program.timeout)
@@ -148,7 +151,7 @@ package final class TransformPool: Sendable {
             return try await LineWorker(
                 program,
                 environment: environment,
-                log: host.output,
+                host: host,
                 source: source
             )
         case .lambda:
@@ -156,9 +159,8 @@ package final class TransformPool: Sendable {
                 program,
                 environment: environment,
                 functionARN: functionARN,
-                log: host.output,
-                source: source,
-                time: host.time
+                host: host,
+                source: source
             )
         }
     }

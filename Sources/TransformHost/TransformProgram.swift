@@ -64,6 +64,7 @@ struct FileStamp: Sendable, Hashable {
     var nanoseconds: Int
     var mode: UInt32
 
+    var isFile: Bool { mode & S_IFMT == S_IFREG }
     var isFolder: Bool { mode & S_IFMT == S_IFDIR }
 
     /// Nil where there is nothing.
@@ -106,7 +107,9 @@ extension TransformProgram {
             return
         }
         let file = path + "/" + Self.settingsFile
-        guard let settings = FileStamp(file), settings.size <= Self.maximumSettingsBytes else {
+        guard let settings = FileStamp(file), settings.isFile,
+            settings.size <= Self.maximumSettingsBytes
+        else {
             throw Failure(description: "\(path) has no \(Self.settingsFile) that can be read")
         }
         let json: JSONValue
@@ -169,8 +172,7 @@ extension TransformProgram {
     private mutating func setEnvironment(_ value: JSONValue) -> Bool {
         guard let members = value.object else { return false }
         for (name, value) in members {
-            guard !name.isEmpty, !name.utf8.contains(UInt8(ascii: "=")), !name.utf8.contains(0)
-            else { return false }
+            guard Self.isVariableName(name) else { return false }
             switch value {
             case .null: environment[name] = .some(nil)
             case .string(let text) where !text.utf8.contains(0): environment[name] = text
@@ -178,6 +180,17 @@ extension TransformProgram {
             }
         }
         return true
+    }
+
+    /// Whether a shell passes a variable of that name on.
+    private static func isVariableName(_ name: String) -> Bool {
+        guard let first = name.utf8.first, !(0x30...0x39).contains(first),
+            !["PWD", "OLDPWD", "SHLVL", "IFS", "_"].contains(name)
+        else { return false }
+        return name.utf8.allSatisfy { byte in
+            byte == UInt8(ascii: "_") || (0x30...0x39).contains(byte)
+                || (0x41...0x5a).contains(byte & ~0x20)
+        }
     }
 
     /// A program's path: in the transform's folder where it has a slash, else where the server itself

@@ -22,14 +22,14 @@ struct LineWorker: TransformWorker {
     init(
         _ program: TransformProgram,
         environment: [String: String],
-        log: OutputLog,
+        host: TransformHost,
         source: OutputLog.Source
     ) async throws(InvocationFailure) {
         child = try await .start(
             program,
             environment: environment,
             output: .pipe,
-            log: log,
+            host: host,
             source: source
         )
         timeout = program.timeout

@@ -4,6 +4,7 @@ internal import Logging
 internal import Platform
 internal import Records
 internal import TransformHost
+internal import UnixSignals
 
 /// `hydrant transform`.
 struct Transform: AsyncParsableCommand {
@@ -74,21 +75,34 @@ struct TransformRun: AsyncParsableCommand {
             )
             let outcome: Result<Int, any Error>
             do {
-                try host.check(name)
-                let pool = host.pool(name, arn: name, stream: stream)
-                let batches = input.batches(stream: stream)
-                if bench {
-                    let figures = TransformBench(pool, batches)
-                    try StandardStreams.print(try await figures.run(for: .seconds(seconds)))
-                    outcome = .success(0)
-                } else {
-                    outcome = .success(try await show(batches, pool))
-                }
+                outcome = .success(try await run(input, host))
             } catch {
                 outcome = .failure(error)
             }
             await host.shutDown()
             if try outcome.get() > 0 { throw ExitCode(2) }
+        }
+    }
+
+    /// Runs until all is done, or until a signal comes; gives how many records failed.
+    private func run(_ input: TransformInput, _ host: TransformHost) async throws -> Int {
+        let signals = await UnixSignalsSequence(trapping: .sigint, .sigterm)
+        return try await withThrowingTaskGroup(of: Int.self) { group in
+            group.addTask {
+                for await signal in signals { throw ExitCode(128 + signal.rawValue) }
+                throw CancellationError()
+            }
+            group.addTask {
+                try host.check(name)
+                let pool = host.pool(name, arn: name, stream: stream)
+                let batches = try input.batches(stream: stream)
+                guard bench else { return try await show(batches, pool) }
+                let figures = TransformBench(pool, batches)
+                try StandardStreams.print(try await figures.run(for: .seconds(seconds)))
+                return 0
+            }
+            defer { group.cancelAll() }
+            return try await group.next() ?? 0
         }
     }
 

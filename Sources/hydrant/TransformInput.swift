@@ -42,6 +42,10 @@ struct TransformInput {
         let now = SystemTime().now()
         if let event = try? JSONCursor.value(of: bytes), let items = event["records"]?.array {
             records = try items.map { try Self.record($0, now) }
+            let identifiers = Set(records.map { Array($0.identifier.utf8) })
+            guard identifiers.count == records.count else {
+                throw Failure(description: "a recordId stands twice in the event")
+            }
             return
         }
         var lines = bytes.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
@@ -70,7 +74,7 @@ struct TransformInput {
     }
 
     /// The records as invocations of a megabyte each, as a stream makes them by default.
-    func batches(stream: String) -> [Batch] {
+    func batches(stream: String) throws(Failure) -> [Batch] {
         let identity = ServiceIdentity(region: "us-east-1", account: "000000000000")
         let arn = identity.arn(ofStream: stream)
         var batches: [Batch] = []
@@ -90,6 +94,12 @@ struct TransformInput {
                 return bytes <= 1024 * 1024 && capacity <= TransformLimits.maximumRequestBytes
             }
             let taken = chosen.isEmpty ? rest.prefix(1) : chosen
+            // The limit holds for one record as well, of which the loop has counted the first.
+            guard !chosen.isEmpty || capacity <= TransformLimits.maximumRequestBytes else {
+                throw Failure(
+                    description: "record \(taken.first?.identifier ?? "") is too large for an event"
+                )
+            }
             var builder = TransformEvent.Builder(
                 invocationID: UUID().uuidString.lowercased(),
                 streamARN: arn,

@@ -5,8 +5,8 @@ internal import Processors
 internal import Records
 internal import TransformHost
 
-/// Puts what became of a slice into one batch for the outcome log.
-struct OutcomeFrame {
+/// Puts what became of a slice into batches for the outcome log.
+struct OutcomeFrames {
     /// The failed records' lines, one behind the other, and where each ends.
     private var lines: [UInt8] = []
     private var lineEnds: [Int] = []
@@ -27,38 +27,74 @@ struct OutcomeFrame {
         self.now = now
     }
 
-    /// The batch; nil where nothing is left of the slice to be delivered.
+    /// The batches, in order; none where nothing is left of the slice to be delivered.
+    ///
+    /// Each holds all that became of some records of the stream, never a part of one's, and its
+    /// progress says so. They are a third of what a frame can hold or little more: one record
+    /// cannot become so much that the rest is not enough.
     mutating func make(
         _ results: [TransformSlice.Result],
         responses: [Block],
         progress: OutcomeRecord.Progress
-    ) -> RecordBatch? {
+    ) -> [RecordBatch] {
+        var sizes: [Int] = []
+        for (item, result) in results.enumerated() { sizes.append(size(of: result, item)) }
+        var batches: [RecordBatch] = []
+        var start = 0
         var bytes = 0
-        var count = 0
-        for (item, result) in results.enumerated() {
-            switch result {
-            case .dropped: continue
-            case .ok(_, let range): bytes += range.count
-            case .failed(let error, let message, let attempts):
-                addLine(item, error.rawValue, message, attempts: attempts, lambdaARN)
-                bytes += lines.count - (lineEnds.dropLast().last ?? 0)
-            case .notExpanded(let failure):
-                addLine(item, failure.code, failure.message, attempts: 1, nil)
-                bytes += lines.count - (lineEnds.dropLast().last ?? 0)
+        var line = 0
+        for item in results.indices {
+            bytes += sizes[item]
+            let isLast = item == results.endIndex - 1
+            let isRecordOver = isLast || slice.record(of: item + 1) > slice.record(of: item)
+            guard isLast || (isRecordOver && bytes > Limits.maximumFrameBytes / 3) else { continue }
+            var covered = progress
+            if !isLast {
+                covered.records = UInt64(slice.record(of: item) + 1)
+                covered.isComplete = false
             }
-            count += 1
+            let range = start..<item + 1
+            let batch = batch(results[range], sizes[range], responses, covered, &line)
+            if let batch { batches.append(batch) }
+            start = item + 1
+            bytes = 0
         }
-        guard count > 0 else { return nil }
+        return batches
+    }
+
+    /// Bytes that a result takes in a batch; 0 where it leaves nothing.
+    private mutating func size(of result: TransformSlice.Result, _ item: Int) -> Int {
+        let overhead = RecordBatch.lengthPrefixBytes + OutcomeRecord.tagBytes
+        let before = lines.count
+        switch result {
+        case .dropped: return 0
+        case .ok(_, let range): return overhead + range.count
+        case .failed(let error, let message, let attempts):
+            addLine(item, error.rawValue, message, attempts: attempts, lambdaARN)
+        case .notExpanded(let failure):
+            addLine(item, failure.code, failure.message, attempts: 1, nil)
+        }
+        return overhead + lines.count - before
+    }
+
+    private func batch(
+        _ results: ArraySlice<TransformSlice.Result>,
+        _ sizes: ArraySlice<Int>,
+        _ responses: [Block],
+        _ progress: OutcomeRecord.Progress,
+        _ line: inout Int
+    ) -> RecordBatch? {
+        let bytes = sizes.reduce(0, +)
+        guard bytes > 0 else { return nil }
         let overhead = RecordBatch.lengthPrefixBytes + OutcomeRecord.tagBytes
         var builder = RecordBatch.Builder(
-            capacity: bytes + (count + 1) * overhead + OutcomeRecord.Progress.byteCount
+            capacity: bytes + overhead + OutcomeRecord.Progress.byteCount
         )
         builder.appendRecord { space in
             space[0] = OutcomeRecord.progress.rawValue
             progress.write(to: UnsafeMutableRawBufferPointer(rebasing: space[1...]))
             return OutcomeRecord.tagBytes + OutcomeRecord.Progress.byteCount
         }
-        var line = 0
         for result in results {
             switch result {
             case .dropped: break
@@ -67,11 +103,10 @@ struct OutcomeFrame {
                 Self.append(.delivered, data.bytes, range, to: &builder)
             case .failed, .notExpanded:
                 let start = line == 0 ? 0 : lineEnds[line - 1]
+                let end = lineEnds[line]
                 var kind = OutcomeRecord.processingFailed
                 if case .notExpanded(.decompression) = result { kind = .decompressionFailed }
-                lines.withUnsafeBytes { lines in
-                    Self.append(kind, lines, start..<lineEnds[line], to: &builder)
-                }
+                lines.withUnsafeBytes { Self.append(kind, $0, start..<end, to: &builder) }
                 line += 1
             }
         }
