@@ -80,7 +80,9 @@ final class StreamPipeline: Sendable {
                 bounds: settings.bounds,
                 checkpoint: checkpoint,
                 resumed: resumed.map { .init(sequence: $0.sequence, end: $0.end) },
-                nextSequence: (entries.last?.sequence ?? 0) + 1
+                // Above all that were used, also by those that are forgotten: every buffer held a
+                // record. Keys of one millisecond sort by it.
+                nextSequence: max(entries.last?.sequence ?? 0, checkpoint.records) + 1
             )
         )
     }

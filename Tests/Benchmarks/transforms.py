@@ -22,7 +22,7 @@ from load import Body, LoadError, call, make_bodies
 from servers import STREAM, TICKS, Hydrant, stat_fields
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-MARK = 4.0  # CPU s/GB of everything but the child
+MARK = 4.0  # CPU s/GB that a transform adds to the server, its child aside
 BATCHES = 1000  # of 500 KB: a few hundred invocations, a few objects
 
 # What the child and the client take from the same cores would be in the server's figures as well, as
@@ -200,10 +200,14 @@ def main() -> int:
         for name, how, sample in READY_MADE:
             figures = bench_ready_made(binary, name, sample, options.seconds, Path(run))
             print(f"| {name} | {how} | {figures} |")
-    cost = statistics.median(each["cpu_s_per_gb"] for each in found[True])
+    cost, without = (
+        statistics.median(each["cpu_s_per_gb"] for each in found[program])
+        for program in (True, False)
+    )
+    cost -= without
     is_met = cost <= MARK
     print(
-        f"\n{'met' if is_met else 'MISSED'}: everything but the child, identity transform: "
+        f"\n{'met' if is_met else 'MISSED'}: an identity transform adds to the server, its child aside: "
         f"{cost:.2f} CPU s/GB, at most {MARK:g}"
     )
     return 1 if options.check and not is_met else 0
