@@ -55,6 +55,8 @@ struct TransformSlice: Sendable {
     let records: Range<Int>
     let data: Block
     let items: [Expansion.Item]
+    /// Bytes that they take before they are transformed.
+    let byteCount: Int
     /// The record that each item came from, and its number in it.
     private let sources: [(record: Int, piece: Int)]
 
@@ -78,9 +80,6 @@ struct TransformSlice: Sendable {
         byteCount = items.reduce(0) { $0 + $1.range.count }
         self.sources = sources
     }
-
-    /// Bytes that its items take before they are transformed.
-    let byteCount: Int
 
     /// The record that an item came from, by its number in the batch.
     func record(of item: Int) -> Int { sources[item].record }

@@ -192,9 +192,13 @@ extension StreamLog {
     private func publish(_ mark: LogMark) {
         let due = durable.withLock { tail in
             tail.mark = mark
+            // Most often nobody is woken: no memory is taken to find that out.
+            guard tail.wakes.values.contains(where: { $0.isDue(at: mark) }) else {
+                return [] as [StreamLog.Wake]
+            }
             let due = tail.wakes.filter { $0.value.isDue(at: mark) }
             for name in due.keys { tail.wakes[name] = nil }
-            return due.values
+            return Array(due.values)
         }
         for wake in due { wake.action() }
     }

@@ -250,14 +250,6 @@ final class RunningChildren: Sendable {
     }
 }
 
-extension Optional {
-    /// The value, once.
-    fileprivate mutating func take() -> Wrapped? {
-        defer { self = nil }
-        return self
-    }
-}
-
 extension Array {
     /// All of it, once.
     fileprivate mutating func take() -> [Element] {

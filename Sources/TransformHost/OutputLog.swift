@@ -21,7 +21,7 @@ final class OutputLog: Sendable {
     private let logger: Logger
     private let wakeEnd: Int32
     private let arriving: Mutex<Arriving>
-    private let thread: pthread_t
+    private let thread = Mutex<pthread_t?>(nil)
 
     private struct Arriving {
         var followed: [Followed] = []
@@ -46,22 +46,8 @@ final class OutputLog: Sendable {
         for end in [pipe.read, pipe.write] { Pipe.setNonBlocking(end) }
         wakeEnd = pipe.write
         let wake = pipe.read
-        let box = Box()
         arriving = Mutex(Arriving())
-        thread = startThread { box.run(wake) }
-        box.owner.withLock { $0 = self }
-    }
-
-    /// Hands the log over to the thread, which begins before the log is whole.
-    private final class Box: Sendable {
-        let owner = Mutex<OutputLog?>(nil)
-
-        func run(_ wake: Int32) {
-            while true {
-                if let owner = owner.withLock({ $0.take() }) { return owner.read(wake) }
-                usleep(100)
-            }
-        }
+        thread.withLock { $0 = startThread { self.read(wake) } }
     }
 
     /// Reads a descriptor to its end, then closes it.
@@ -96,7 +82,7 @@ final class OutputLog: Sendable {
     func shutDown() {
         arriving.withLock { $0.isClosed = true }
         wake()
-        pthread_join(thread, nil)
+        if let thread = thread.withLock({ $0.take() }) { pthread_join(thread, nil) }
         close(wakeEnd)
     }
 

@@ -51,7 +51,12 @@ package final class TransformPool: Sendable {
         } catch {
             throw InvocationFailure(.resourceNotFound, error.description)
         }
-        if program.mode == .once { return try await invokeOnce(program, event) }
+        if program.mode == .once {
+            let worker = try await start(program)
+            return try await working(worker) { () throws(InvocationFailure) in
+                try await worker.invoke(event)
+            }
+        }
         var idle = takeIdle(program)
         if idle == nil {
             idle = Idle(
@@ -89,13 +94,13 @@ package final class TransformPool: Sendable {
         _ worker: any TransformWorker,
         _ work: () async throws(InvocationFailure) -> Block
     ) async throws -> Block {
-        let number = state.withLock { state in
+        let (number, isClosed) = state.withLock { state in
             state.lastNumber += 1
             state.busy[state.lastNumber] = worker
-            return state.isClosed ? nil : state.lastNumber
+            return (state.lastNumber, state.isClosed)
         }
-        defer { state.withLock { if let number { $0.busy[number] = nil } } }
-        if number == nil { worker.terminate() }
+        defer { state.withLock { $0.busy[number] = nil } }
+        if isClosed { worker.terminate() }
         do {
             return try await withTaskCancellationHandler {
                 try await work()
@@ -127,28 +132,11 @@ package final class TransformPool: Sendable {
 
     // MARK: Processes
 
-    private func invokeOnce(
-        _ program: TransformProgram,
-        _ event: TransformEvent
-    ) async throws -> Block {
-        let child = try await ChildProcess.start(
-            program,
-            environment: environment(program),
-            output: .pipe,
-            host: host,
-            source: source
-        )
-        let worker = OnceWorker(child: child, timeout: program.timeout)
-        return try await working(worker) { () throws(InvocationFailure) in
-            try await worker.invoke(event)
-        }
-    }
-
     private func start(_ program: TransformProgram) async throws -> any TransformWorker {
         let environment = environment(program)
         switch program.mode {
         case .once, .worker:
-            return try await LineWorker(
+            return try await PipeWorker(
                 program,
                 environment: environment,
                 host: host,
@@ -214,25 +202,4 @@ package final class TransformPool: Sendable {
             for idle in idle { group.addTask { await idle.worker.end() } }
         }
     }
-}
-
-/// A process for a single invocation, seen as one that can be ended.
-private struct OnceWorker: TransformWorker {
-    let child: ChildProcess
-    let timeout: Duration
-
-    var isAlive: Bool { child.end == nil }
-
-    func invoke(_ event: TransformEvent) async throws(InvocationFailure) -> Block {
-        try await PipeExchange.run(
-            child,
-            event.line,
-            .process,
-            limit: TransformLimits.maximumResponseBytes,
-            timeout: timeout
-        )
-    }
-
-    func end() async { await child.endWithinGrace() }
-    func terminate() { child.terminate() }
 }

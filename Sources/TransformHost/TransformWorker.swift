@@ -14,9 +14,10 @@ protocol TransformWorker: Sendable {
     func terminate()
 }
 
-/// A warm process that takes an event a line.
-struct LineWorker: TransformWorker {
+/// A process that takes events through its standard streams: one, or one a line.
+struct PipeWorker: TransformWorker {
     private let child: ChildProcess
+    private let end: PipeExchange.End
     private let timeout: Duration
 
     init(
@@ -32,6 +33,7 @@ struct LineWorker: TransformWorker {
             host: host,
             source: source
         )
+        end = program.mode == .once ? .process : .line
         timeout = program.timeout
     }
 
@@ -41,7 +43,7 @@ struct LineWorker: TransformWorker {
         try await PipeExchange.run(
             child,
             event.line,
-            .line,
+            end,
             limit: TransformLimits.maximumResponseBytes,
             timeout: timeout
         )
