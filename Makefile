@@ -29,11 +29,12 @@ test-swift: system ## Run the Swift tests.
 test-end-to-end: tools $(HYDRANT) $(VENV)/ready ## Run real clients against the server against real stores.
 	HYDRANT_BINARY=$(abspath $(HYDRANT)) $(VENV)/bin/python -m pytest Tests/EndToEnd $(PYTEST_FLAGS)
 
-bench: $(HYDRANT) tools ## Measure ingest beside nginx, and transforms; prints ratios.
+bench: $(HYDRANT) tools ## Measure ingest beside nginx, transforms and _bulk; prints ratios.
 	@command -v wrk >/dev/null && command -v nginx >/dev/null \
 		|| (apt-get update -qq && apt-get install -y -qq wrk nginx-light)
 	python3 Tests/Benchmarks/ingest.py --binary $(HYDRANT)
 	python3 Tests/Benchmarks/transforms.py --binary $(HYDRANT)
+	python3 Tests/Benchmarks/bulk.py --binary $(HYDRANT)
 
 # Always asks the package manager, which knows best whether something changed.
 .PHONY: $(HYDRANT)

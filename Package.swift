@@ -80,7 +80,10 @@ let package = Package(
         library("DurableLog", ["Records", "Platform", "Sealing", logging]),
         library(
             "Destinations",
-            ["Records", "SigV4", "Egress", "Compression", "Platform"]
+            [
+                "Records", "Parsing", "SigV4", "Egress", "Compression", "CKernels", "Platform",
+                crypto,
+            ]
         ),
         library("Processors", ["Records", "Parsing", "Compression", crypto]),
         library(
@@ -122,6 +125,7 @@ let package = Package(
         ),
         tests("Platform", ["CKernels"]),
         tests("Records"),
+        tests("Parsing"),
         tests("Compression", ["CZlib"]),
         tests("SigV4", ["Records", crypto]),
         tests("Egress", ["Platform", nioCore, nioPosix]),

@@ -41,3 +41,14 @@ package final class GzipCompressor: Compressor {
         try deflater.finish(to: sink)
     }
 }
+
+extension GzipCompressor {
+    /// All of some bytes, packed fast.
+    package static func packed(_ bytes: [UInt8]) throws -> [UInt8] {
+        var packed: [UInt8] = []
+        let compressor = GzipCompressor(level: 1)
+        try bytes.withUnsafeBytes { try compressor.write($0) { packed += $0 } }
+        try compressor.finish { packed += $0 }
+        return packed
+    }
+}

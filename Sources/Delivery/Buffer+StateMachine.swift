@@ -29,6 +29,19 @@ struct BufferStateMachine {
         /// How many may be on their way at one time.
         var maximumInFlight: Int
         var route = Route.delivery
+        /// Up to how many bytes buffers may grow while delivery is behind; at least `bytes`.
+        var maximumBytes: UInt64 = 0
+
+        /// Bytes at which a buffer is full, given how many wait: as long as they make more than a few
+        /// buffers, those are twice as large (developer guide, "Data delivery": the buffer size is
+        /// raised where delivery falls behind).
+        func bytes(waiting: UInt64) -> UInt64 {
+            var size = bytes
+            while size < maximumBytes, waiting / Limits.backlogBuffers > size {
+                size = min(size * 2, maximumBytes)
+            }
+            return size
+        }
     }
 
     /// What makes the next buffer; what was sealed stays sealed if this changes.
@@ -66,31 +79,45 @@ struct BufferStateMachine {
         case findArrival(after: LogMark)
         /// Nothing to do before the time, or before the log has so many bytes.
         case wait(until: Timestamp, orBytes: UInt64)
-        /// Cut a buffer that begins at `from` and ends at `limit` at the latest; call `sealed`.
-        case seal(from: LogMark, limit: LogMark, sequence: UInt64, oldestArrival: Timestamp)
+        /// Cut a buffer of `bytes` that begins at `from` and ends at `limit` at the latest; call
+        /// `sealed`.
+        case seal(
+            from: LogMark,
+            limit: LogMark,
+            bytes: UInt64,
+            sequence: UInt64,
+            oldestArrival: Timestamp
+        )
     }
 
     /// What to do, given how far the log reaches now.
     mutating func next(tail: LogMark, now: Timestamp) -> Step {
         self.tail = tail
         // The two ways do not overtake each other: only one of them leaves journal entries.
-        if inFlight.count >= bounds.maximumInFlight || inFlight.contains(where: isElsewhere) {
+        // One that takes long does not hold up those behind it at once.
+        let unsettled = inFlight.count { !$0.isSettled }
+        if unsettled >= bounds.maximumInFlight
+            || inFlight.count >= bounds.maximumInFlight * Limits.settledBuffersBehindOne
+            || inFlight.contains(where: isElsewhere)
+        {
             return .waitForSettlement
         }
         if tail.position <= start.position { return .waitForRecords(start.records) }
         guard let oldestArrival, let waitingSince else { return .findArrival(after: start) }
         let due = waitingSince + .seconds(bounds.intervalSeconds)
         // Counters may jump over damage, never back: a plain comparison is safe.
-        let isFull = tail.bytes >= start.bytes + bounds.bytes
-        if isFull || now >= due {
+        let waiting = max(tail.bytes, start.bytes) - start.bytes
+        let size = bounds.bytes(waiting: waiting)
+        if waiting >= size || now >= due {
             return .seal(
                 from: start,
                 limit: tail,
+                bytes: size,
                 sequence: nextSequence,
                 oldestArrival: oldestArrival
             )
         }
-        return .wait(until: due, orBytes: start.bytes + bounds.bytes)
+        return .wait(until: due, orBytes: start.bytes + size)
     }
 
     private func isElsewhere(_ buffer: InFlight) -> Bool { buffer.route != bounds.route }

@@ -21,6 +21,8 @@ package struct DeliveryOptions: Sendable {
     package var transforms: TransformHost?
     /// Batches that are being transformed at one time, all streams together.
     package var maximumTransformBatches: Int
+    /// Makes destinations that take records; without it, streams have those that take objects alone.
+    package var recordDestinations: RecordDestinations?
     /// The clock.
     package var time: any TimeSource
 
@@ -34,6 +36,7 @@ package struct DeliveryOptions: Sendable {
         masterKeys: MasterKeys? = nil,
         transforms: TransformHost? = nil,
         maximumTransformBatches: Int = Limits.defaultMaximumTransformBatches,
+        recordDestinations: RecordDestinations? = nil,
         time: any TimeSource = SystemTime()
     ) {
         self.store = store
@@ -44,6 +47,7 @@ package struct DeliveryOptions: Sendable {
         self.masterKeys = masterKeys
         self.transforms = transforms
         self.maximumTransformBatches = maximumTransformBatches
+        self.recordDestinations = recordDestinations
         self.time = time
     }
 }

@@ -5,7 +5,7 @@ package import Records
 
 /// A sealed buffer: what was decided about it before its first attempt.
 package struct JournalEntry: Sendable, Codable, Hashable {
-    /// The format; this program writes and reads 1.
+    /// The format: 2 for a buffer whose records go to a destination of their own, else 1.
     package var version = 1
     /// The buffer's number in its stream.
     package var sequence: UInt64
@@ -13,8 +13,11 @@ package struct JournalEntry: Sendable, Codable, Hashable {
     package var start: LogMark
     /// Behind its last.
     package var end: LogMark
-    /// What is written where.
+    /// What is written where; where records go to a destination of their own, the object of those that
+    /// it does not take.
     package var plan: ObjectPlan
+    /// Where records go one by one; nil where they become an object.
+    package var records: RecordsPlan?
     /// Where failed records go, by the raw value of their `ErrorOutputType`; nil for a buffer of
     /// records as they were put, which cannot have failed.
     package var failurePlans: [String: ObjectPlan]?
@@ -28,14 +31,51 @@ package struct JournalEntry: Sendable, Codable, Hashable {
         end: LogMark,
         plan: ObjectPlan,
         failurePlans: [String: ObjectPlan]? = nil,
+        records: RecordsPlan? = nil,
         firstAttempt: Timestamp
     ) {
+        version = records == nil ? 1 : 2
         self.sequence = sequence
         self.start = start
         self.end = end
         self.plan = plan
         self.failurePlans = failurePlans
+        self.records = records
         self.firstAttempt = firstAttempt
+    }
+}
+
+/// A destination that takes a buffer's records one by one.
+package struct RecordsPlan: Sendable, Codable, Hashable {
+    /// Its configuration, without what is of no matter for a sealed buffer.
+    package var destination: DestinationConfiguration
+    /// What is put behind each record.
+    package var delimiter: String?
+
+    /// A destination.
+    package init(destination: DestinationConfiguration, delimiter: String? = nil) {
+        self.destination = destination
+        self.delimiter = delimiter
+        for name in Self.others { self.destination.members[name] = nil }
+    }
+
+    private static let others = [
+        "RoleARN", "BufferingHints", "S3Configuration", "S3BackupMode", "ProcessingConfiguration",
+        "CloudWatchLoggingOptions", "VpcConfiguration", "SecretsManagerConfiguration",
+    ]
+}
+
+extension JournalEntry {
+    /// The objects of failed records, by what they are delivered as.
+    var failureObjects: [ErrorOutputType: ObjectPlan] {
+        var objects: [ErrorOutputType: ObjectPlan] = [:]
+        for (type, plan) in failurePlans ?? [:] {
+            if let type = ErrorOutputType(rawValue: type) { objects[type] = plan }
+        }
+        if let kind = records?.destination.kind, let type = ErrorOutputType(of: kind) {
+            objects[type] = plan
+        }
+        return objects
     }
 }
 
@@ -63,8 +103,8 @@ struct InFlightJournal: Sendable {
                     JournalEntry.self,
                     from: Data(try Folder.readFile(path))
                 )
-                guard entry.version == 1 else {
-                    throw Failure(description: "it is of format \(entry.version), not 1")
+                guard (1...2).contains(entry.version) else {
+                    throw Failure(description: "it is of format \(entry.version), not 1 or 2")
                 }
                 entries.append(entry)
             } catch {

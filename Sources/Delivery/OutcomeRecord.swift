@@ -16,13 +16,6 @@ enum OutcomeRecord: UInt8 {
     /// Bytes in front of a record.
     static let tagBytes = 1
 
-    init(_ type: ErrorOutputType) {
-        switch type {
-        case .processingFailed: self = .processingFailed
-        case .decompressionFailed: self = .decompressionFailed
-        }
-    }
-
     /// Where lines of this kind go; nil for others.
     var errorOutputType: ErrorOutputType? {
         switch self {

@@ -43,14 +43,9 @@ struct Spooler: Sendable {
         goOn: () throws -> Void
     ) throws -> Spool {
         var damaged: [LogDamage] = []
-        let keys = log.isSealingInUse ? masterKeys : nil
+        let isSealed = log.isSealingInUse
         func writer(_ plan: ObjectPlan, _ suffix: String) throws -> PartWriter {
-            try PartWriter(
-                plan,
-                path: "\(folder)/\(name)\(suffix)",
-                masterKeys: keys,
-                compressor: compressor(for: plan)
-            )
+            try self.writer(plan, name: name + suffix, isSealed: isSealed)
         }
         let main = try writer(entry.plan, "")
         var failures: [ErrorOutputType: PartWriter] = [:]
@@ -81,14 +76,24 @@ struct Spooler: Sendable {
         }
         var parts: [Part] = []
         if main.records > 0 { parts.append(try main.finish(nil)) }
-        for type in ErrorOutputType.allCases {
+        for type in ErrorOutputType.ofProcessing {
             if let writer = failures[type] { parts.append(try writer.finish(type)) }
         }
         return Spool(parts: parts, damaged: damaged)
     }
 
+    /// Makes an object out of records that are given one by one.
+    func writer(_ plan: ObjectPlan, name: String, isSealed: Bool) throws -> PartWriter {
+        try PartWriter(
+            plan,
+            path: "\(folder)/\(name)",
+            masterKeys: isSealed ? masterKeys : nil,
+            compressor: compressor(for: plan)
+        )
+    }
+
     /// A record that a later version of this program wrote.
-    private struct UnknownOutcome: Error, CustomStringConvertible {
+    struct UnknownOutcome: Error, CustomStringConvertible {
         var description: String { "an outcome is of a kind that this version does not know" }
     }
 
@@ -109,7 +114,9 @@ struct Spooler: Sendable {
 
 /// Puts records one behind the other without their length prefixes, in pieces that are worth a call,
 /// through compression into a file.
-private final class PartWriter {
+///
+/// Unchecked because of its buffers: it is used by one thread at a time, which its owner sees to.
+final class PartWriter: @unchecked Sendable {
     private static let spaceBytes = 256 * 1024
 
     private let plan: ObjectPlan
@@ -124,7 +131,7 @@ private final class PartWriter {
     private(set) var records = 0
     private var dataBytes: UInt64 = 0
 
-    init(
+    fileprivate init(
         _ plan: ObjectPlan,
         path: String,
         masterKeys: MasterKeys?,

@@ -1,4 +1,5 @@
 internal import Destinations
+internal import Dispatch
 internal import DurableLog
 internal import Logging
 internal import Platform
@@ -228,20 +229,29 @@ final class StreamDelivery: Sendable {
         guard StreamRules.canBeProcessed(stream),
             StreamRules.undeliverableMembers(of: stream.destination).isEmpty,
             let destination = role == .backup
-                ? StreamRules.backupDestination(of: stream) : stream.destination.s3
+                ? StreamRules.backupDestination(of: stream) : stream.destination.objects
         else { return settings }
+        let hints =
+            role == .backup ? destination.bufferingHints : stream.destination.bufferingHints
+        let failedType = role == .backup ? nil : ErrorOutputType(of: stream.destination.kind)
         if role == .source, let stage {
-            stage.setDestinationBuffer(bytes: destination.bufferingHints.sizeInBytes)
+            stage.setDestinationBuffer(bytes: hints.sizeInBytes)
             settings.route = .transform(stage)
             return settings
         }
         var target = StreamPipeline.Target(
             destination: destination,
-            template: try KeyTemplate(destination.prefix ?? "", as: .prefix),
+            records: failedType == nil ? nil : stream.destination,
+            bufferingHints: hints,
+            maximumBufferBytes: role == .backup
+                ? DestinationKind.extendedS3.maximumBufferBytes
+                : stream.destination.kind.maximumBufferBytes,
+            template: try failedType?.template(for: destination)
+                ?? KeyTemplate(destination.prefix ?? "", as: .prefix),
             maximumInFlight: Limits.maximumBuffersInFlight
         )
         if role == .outcome {
-            for type in ErrorOutputType.allCases {
+            for type in ErrorOutputType.ofProcessing {
                 target.failureTemplates[type] = try type.template(for: destination)
             }
         }
@@ -311,6 +321,24 @@ final class StreamDelivery: Sendable {
         )
         if let former = old.stage, former !== stage { former.retire() }
         parts.withLock { [stage] in $0.stage = stage }
+        if let backup = old.backup, !StreamRules.keepsBackup(stream) {
+            parts.withLock { $0.backup = nil }
+            end(backup)
+        }
+    }
+
+    /// Ends a backup that is no longer asked for: what it has not stored yet, it does not store.
+    ///
+    /// Blocks until it has ended.
+    private func end(_ backup: Way) {
+        let ended = DispatchSemaphore(value: 0)
+        backup.task.cancel()
+        Task {
+            await backup.task.value
+            ended.signal()
+        }
+        ended.wait()
+        log.removeReader(StreamPipeline.Role.backup.reader)
     }
 
     /// Seals what is kept from now on, or keeps it as it is.

@@ -121,7 +121,7 @@ extension StreamPipeline {
         )
     }
 
-    private func facts(_ part: Spooler.Part, _ more: Logger.Metadata) -> Logger.Metadata {
+    func facts(_ part: Spooler.Part, _ more: Logger.Metadata) -> Logger.Metadata {
         var facts: Logger.Metadata = [
             "bucket": "\(part.plan.bucket)", "key": "\(part.plan.key)",
             "records": "\(part.records)", "bytes": "\(part.dataBytes)",

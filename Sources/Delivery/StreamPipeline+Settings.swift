@@ -47,18 +47,25 @@ extension StreamPipeline {
                 BufferStateMachine.Bounds(bytes: .max, intervalSeconds: .max, maximumInFlight: 0)
             case .deliver(let target):
                 BufferStateMachine.Bounds(
-                    bytes: target.destination.bufferingHints.sizeInBytes,
-                    intervalSeconds: target.destination.bufferingHints.intervalInSeconds,
-                    maximumInFlight: target.maximumInFlight
+                    bytes: target.bufferingHints.sizeInBytes,
+                    intervalSeconds: target.bufferingHints.intervalInSeconds,
+                    maximumInFlight: target.maximumInFlight,
+                    maximumBytes: target.maximumBufferBytes
                 )
             case .transform(let stage): stage.bounds
             }
         }
     }
 
-    /// Where objects go, and how they are named.
+    /// Where buffers go, and how their objects are named.
     struct Target: Sendable {
+        /// Where objects go; where there are `records`, those of failed ones.
         var destination: S3Destination
+        /// Where records go one by one.
+        var records: DestinationConfiguration?
+        var bufferingHints: BufferingHints
+        /// What buffers may grow to while delivery is behind.
+        var maximumBufferBytes: UInt64
         var template: KeyTemplate
         /// For outcomes alone.
         var failureTemplates: [ErrorOutputType: KeyTemplate] = [:]
@@ -85,8 +92,9 @@ extension StreamPipeline {
                     generator: &generator
                 )
             }
-            var main = plan(template, nil)
-            main.recordDelimiter = recordDelimiter
+            let failedType = records.flatMap { ErrorOutputType(of: $0.kind) }
+            var main = plan(template, failedType)
+            main.recordDelimiter = failedType == nil ? recordDelimiter : "\n"
             guard !failureTemplates.isEmpty else { return (main, nil) }
             var failures: [String: ObjectPlan] = [:]
             for (type, template) in failureTemplates {

@@ -19,6 +19,11 @@ final class StreamPipeline: Sendable {
     /// Held over a move of the checkpoint, which `machine` must not be.
     let checkpointLock = Mutex(())
     let startedAt: Timestamp
+    let outage = Outage()
+    /// Bounds the stream's own requests that are in memory.
+    let requestPlaces = Places(Limits.maximumRequestsOfStream)
+    /// Those that take records one by one, as they are configured now and were a moment ago.
+    let destinations = Mutex<[DestinationConfiguration: any RecordDestination]>([:])
     private let resumed: [JournalEntry]
     /// The place behind the last batch that was given to a transform.
     private let lastTurn = Mutex<Turn?>(nil)
@@ -37,6 +42,8 @@ final class StreamPipeline: Sendable {
         var spoolPlaces: Places
         /// Bounds the batches that are being transformed, all streams together.
         var transformPlaces: Places
+        /// Bounds the requests that are in memory, all streams together.
+        var requestPlaces: Places
         /// For reading and compressing whole buffers.
         var spoolThreads: WorkerThreads
         /// For reading, unpacking and encoding what is transformed.
@@ -100,11 +107,11 @@ final class StreamPipeline: Sendable {
     /// Delivers until the task is cancelled; what is under way then is tried again after a restart.
     func run() async {
         await withDiscardingTaskGroup { group in
-            for entry in resumed { group.addTask { await self.deliver(entry) } }
+            for entry in resumed { group.addTask { await self.bring(entry) } }
             while !Task.isCancelled {
                 do {
                     switch try await step() {
-                    case .deliver(let entry): group.addTask { await self.deliver(entry) }
+                    case .deliver(let entry): group.addTask { await self.bring(entry) }
                     case .transform(let stage, let batch):
                         group.addTask { await self.transform(batch, stage) }
                     case nil: break
@@ -120,6 +127,14 @@ final class StreamPipeline: Sendable {
                 }
             }
             group.cancelAll()
+        }
+    }
+
+    private func bring(_ entry: JournalEntry) async {
+        if let plan = entry.records {
+            await deliverRecords(entry, plan)
+        } else {
+            await deliver(entry)
         }
     }
 
@@ -165,7 +180,7 @@ final class StreamPipeline: Sendable {
             let now = time.now()
             let since = role == .outcome ? now : nil
             machine.withLock { $0.arrivalFound(arrival ?? now, now: now, since: since) }
-        case .seal(let start, let limit, let sequence, let arrival):
+        case .seal(let start, let limit, let bytes, let sequence, let arrival):
             switch settings.route {
             case .park: break
             case .deliver(let target):
@@ -173,6 +188,7 @@ final class StreamPipeline: Sendable {
                     try await seal(
                         from: start,
                         limit: limit,
+                        bytes,
                         sequence,
                         arrival,
                         target,
@@ -197,6 +213,7 @@ final class StreamPipeline: Sendable {
     private func seal(
         from start: LogMark,
         limit: LogMark,
+        _ bytes: UInt64,
         _ sequence: UInt64,
         _ arrival: Timestamp,
         _ target: Target,
@@ -205,7 +222,7 @@ final class StreamPipeline: Sendable {
         let entry = try await shared.diskThreads.run { [self] _ in
             let end = try log.cut(
                 from: start,
-                maximumBytes: target.destination.bufferingHints.sizeInBytes,
+                maximumBytes: bytes,
                 maximumRecords: .max,
                 limit: limit
             )
@@ -221,6 +238,9 @@ final class StreamPipeline: Sendable {
                 end: end,
                 plan: plans.main,
                 failurePlans: plans.failures,
+                records: target.records.map {
+                    RecordsPlan(destination: $0, delimiter: target.recordDelimiter)
+                },
                 firstAttempt: shared.options.time.now()
             )
             try catchUp(to: start)
@@ -316,65 +336,6 @@ final class StreamPipeline: Sendable {
                 for sequence in progress.finished { try journal.remove(sequence) }
             }
         }
-    }
-
-    /// What can only fail for want of disk, of a key or the like, and is tried until it works.
-    struct Trouble: Error {
-        var message: Logger.Message
-        var cause: any Error
-    }
-
-    static let troubleDelays = RetryDelays(base: .seconds(5), cap: .seconds(60))
-
-    func trying<Value: Sendable>(
-        _ message: Logger.Message,
-        _ work: () async throws -> Value
-    ) async throws -> Value {
-        do {
-            return try await work()
-        } catch is CancellationError {
-            throw CancellationError()
-        } catch {
-            throw Trouble(message: message, cause: error)
-        }
-    }
-
-    /// Repeats `work`, with pauses, while it has `Trouble`.
-    func overTrouble(_ work: () async throws -> Void) async throws {
-        var delays = Self.troubleDelays
-        var generator = SystemRandomNumberGenerator()
-        while true {
-            do {
-                return try await work()
-            } catch let trouble as Trouble {
-                logger.error(trouble.message, metadata: ["error": "\(trouble.cause)"])
-                try Task.checkCancellation()
-                await pause(.seconds(2) + delays.next(using: &generator))
-            }
-        }
-    }
-
-    /// Repeats what can only fail for want of disk or the like, until it works.
-    func untilDone<Value: Sendable>(
-        _ trouble: Logger.Message,
-        _ work: () async throws -> Value
-    ) async throws -> Value {
-        while true {
-            do {
-                return try await work()
-            } catch is CancellationError {
-                throw CancellationError()
-            } catch {
-                logger.error(trouble, metadata: ["error": "\(error)"])
-                try Task.checkCancellation()
-                await pause(.seconds(5))
-            }
-        }
-    }
-
-    func pause(_ duration: Duration) async {
-        let time = shared.options.time
-        try? await time.sleep(until: time.now() + duration)  // cancellation shows in the loop
     }
 
     func report(_ damaged: [LogDamage]) async throws {

@@ -1,3 +1,4 @@
+internal import Destinations
 internal import DurableLog
 internal import Logging
 internal import Platform
@@ -21,6 +22,14 @@ extension StreamRegistry {
             acceptsUndeliverable: policy.acceptsUndeliverable,
             now: shared.options.time.now()
         )
+        if ErrorOutputType(of: stream.destination.kind) != nil,
+            StreamRules.undeliverableMembers(of: stream.destination).isEmpty
+        {
+            _ = try shared.options.recordDestinations?.make(
+                stream.destination,
+                stream: stream.name
+            )
+        }
         guard let lambda = try StreamRules.processing(of: stream)?.lambda else { return }
         guard let transforms = shared.options.transforms else {
             throw FirehoseError(.invalidArgument, "LambdaArn: this server runs no transforms")

@@ -60,6 +60,7 @@ package final class StreamRegistry: DeliveryStreamRegistry, RecordAppender, Send
             setAsideFolder: folder.setAside,
             spoolPlaces: Places(Limits.maximumSpoolFiles),
             transformPlaces: Places(options.maximumTransformBatches),
+            requestPlaces: Places(Limits.maximumRequestsInMemory),
             spoolThreads: WorkerThreads(count: 2),
             transformThreads: WorkerThreads(count: 2),
             diskThreads: WorkerThreads(count: 2),

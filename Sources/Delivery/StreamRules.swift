@@ -26,21 +26,27 @@ enum StreamRules {
             }
             return
         }
-        guard let destination = stream.destination.s3 else { return }
+        guard let destination = stream.destination.objects else { return }
         let processing = try processing(of: stream)
-        try checkInterval(destination, minimumIntervalSeconds)
+        let failedType = ErrorOutputType(of: stream.destination.kind)
+        let path = failedType == nil ? "" : "S3Configuration."
+        try checkInterval(stream.destination.bufferingHints, minimumIntervalSeconds)
         if let zone = destination.customTimeZone, !zone.isEmpty, !TimeZones.isKnown(zone) {
             throw FirehoseError(.invalidArgument, "CustomTimeZone \(zone) is not a known time zone")
         }
         try checkPrefixes(destination, now)
-        try checkKeyLength(stream, destination, now)
+        try checkKeyLength(stream, destination, now, failedType)
         if processing?.changesRecords == true {
-            for type in ErrorOutputType.allCases {
+            for type in ErrorOutputType.ofProcessing {
                 try checkKeyLength(stream, destination, now, type)
             }
         }
         guard let backup = backupDestination(of: stream) else { return }
-        try checkInterval(backup, minimumIntervalSeconds, "S3BackupConfiguration.")
+        try checkInterval(
+            backup.bufferingHints,
+            minimumIntervalSeconds,
+            path.isEmpty ? "S3BackupConfiguration." : path
+        )
         try checkPrefixes(backup, now)
         try checkKeyLength(stream, backup, now)
     }
@@ -56,10 +62,11 @@ enum StreamRules {
     /// cannot be delivered.
     static func backupDestination(of stream: DeliveryStream) -> S3Destination? {
         let members = stream.destination.members
-        guard undeliverableMembers(of: stream.destination).isEmpty,
-            members["S3BackupMode"] == "Enabled", let backup = members["S3BackupConfiguration"]
-        else { return nil }
-        return S3Destination(backup)
+        guard undeliverableMembers(of: stream.destination).isEmpty, keepsBackup(stream) else {
+            return nil
+        }
+        guard stream.destination.kind.isS3 else { return stream.destination.objects }
+        return members["S3BackupConfiguration"].map { S3Destination($0) }
     }
 
     /// Whether a stream's processing, if it has any, is such as this version takes.
@@ -75,16 +82,22 @@ enum StreamRules {
     /// Whether the log holds records for a backup, even one that is not delivered at the moment.
     static func keepsBackup(_ stream: DeliveryStream) -> Bool {
         let members = stream.destination.members
-        return stream.destination.kind.isS3 && members["S3BackupMode"] == "Enabled"
-            && members["S3BackupConfiguration"] != nil
+        switch stream.destination.kind {
+        case .s3, .extendedS3:
+            return members["S3BackupMode"] == "Enabled" && members["S3BackupConfiguration"] != nil
+        case .elasticsearch, .openSearch: return members["S3BackupMode"] == "AllDocuments"
+        case .httpEndpoint: return members["S3BackupMode"] == "AllData"
+        case .splunk: return members["S3BackupMode"] == "AllEvents"
+        case .redshift: return false
+        }
     }
 
     private static func checkInterval(
-        _ destination: S3Destination,
+        _ hints: BufferingHints,
         _ minimum: Int,
         _ path: String = ""
     ) throws(FirehoseError) {
-        let interval = destination.bufferingHints.intervalInSeconds
+        let interval = hints.intervalInSeconds
         guard interval >= minimum else {
             throw FirehoseError(
                 .invalidArgument,
@@ -98,9 +111,14 @@ enum StreamRules {
     /// The members of a configuration that ask for what this program does not have.
     static func undeliverableMembers(of destination: DestinationConfiguration) -> [String] {
         let name = destination.kind.configurationMember
-        guard destination.kind.isS3 else { return [name] }
+        guard destination.kind != .redshift else { return [name] }
         let members = destination.members
         var asked: [String] = []
+        // An ARN names no host.
+        if members["DomainARN"] != nil { asked.append("DomainARN") }
+        if members["SecretsManagerConfiguration"]?["Enabled"]?.boolean ?? false {
+            asked.append("SecretsManagerConfiguration")
+        }
         let processing = members["ProcessingConfiguration"]
         let types = (processing?["Processors"]?.array ?? []).compactMap { $0["Type"]?.string }
         if processing?["Enabled"]?.boolean ?? false, types.contains("MetadataExtraction") {
@@ -116,7 +134,11 @@ enum StreamRules {
             asked.append("DataFormatConversionConfiguration")
         }
         let backup = members["S3BackupMode"] == "Enabled" ? members["S3BackupConfiguration"] : nil
-        for (path, s3) in [("", members), ("S3BackupConfiguration.", backup)] {
+        let objects = members["S3Configuration"]
+        for (path, s3) in [
+            ("", destination.kind.isS3 ? members : nil), ("S3BackupConfiguration.", backup),
+            ("S3Configuration.", destination.kind.isS3 ? nil : objects),
+        ] {
             let format = s3.map { S3Destination($0).compressionFormat }
             if let format, [.snappy, .hadoopSnappy].contains(format) {
                 asked.append("\(path)CompressionFormat \(format.rawValue)")

@@ -193,6 +193,14 @@ extension StreamLog {
         }
     }
 
+    /// Forgets a reader that nobody uses any more, and lets go of what it alone still held.
+    ///
+    /// Blocks. Its checkpoint stays on disk, where a reader that is added later goes on counting.
+    package func removeReader(_ name: String) {
+        readers.withLock { $0[name] = nil }
+        releasePassedSegments()
+    }
+
     package func checkpoint(of reader: String) -> LogMark {
         guard let mark = readers.withLock({ $0[reader]?.slot.mark }) else {
             preconditionFailure("the log was opened without a reader \(reader)")

@@ -25,8 +25,10 @@ package struct HTTPRequest: Sendable {
     /// A PEM file with the authorities that the server's certificate may be of; nil for the
     /// system's.
     package var certificateAuthorities: String?
-    /// How much of the answer's body is kept; a longer one is an error.
+    /// How long the answer's body may be; a longer one is an error.
     package var maximumResponseBytes: Int
+    /// Takes the answer's body in place of the response's `body`; nil keeps it there.
+    package var responseReader: (any ResponseReader)?
 
     /// A request.
     package init(
@@ -36,7 +38,8 @@ package struct HTTPRequest: Sendable {
         body: Body = .none,
         timeout: Duration = .seconds(60),
         stallTimeout: Duration = .seconds(30),
-        maximumResponseBytes: Int = 1024 * 1024
+        maximumResponseBytes: Int = 1024 * 1024,
+        responseReader: (any ResponseReader)? = nil
     ) {
         self.method = method
         self.url = url
@@ -45,7 +48,18 @@ package struct HTTPRequest: Sendable {
         self.timeout = timeout
         self.stallTimeout = stallTimeout
         self.maximumResponseBytes = maximumResponseBytes
+        self.responseReader = responseReader
     }
+}
+
+/// Reads an answer's body while it comes.
+///
+/// One exchange calls it, on one thread at a time, and is over before `send` returns.
+package protocol ResponseReader: AnyObject, Sendable {
+    /// Takes the next bytes, which are valid during the call alone.
+    ///
+    /// - Returns: False where it has seen enough: the exchange ends with `responseRefused`.
+    func receive(_ bytes: UnsafeRawBufferPointer) -> Bool
 }
 
 extension HTTPRequest {
@@ -67,7 +81,7 @@ package struct HTTPResponse: Sendable {
     package var status: Int
     /// Headers in order, as they came.
     package var headers: [(name: String, value: String)]
-    /// The body.
+    /// The body; empty where a reader took it.
     package var body: [UInt8]
 
     /// An answer.
@@ -99,6 +113,8 @@ package struct EgressError: Error, Sendable, Hashable, CustomStringConvertible {
         case tls = "TLS"
         /// The answer is larger than the request allowed.
         case responseTooLarge = "ResponseTooLarge"
+        /// The answer's reader did not want the rest of it.
+        case responseRefused = "ResponseRefused"
         /// The body could not be read from its file.
         case bodyUnreadable = "BodyUnreadable"
         /// The answer was not HTTP, or something that curl does not do.

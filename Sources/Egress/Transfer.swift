@@ -12,6 +12,7 @@ final class Transfer: @unchecked Sendable {
     private var sent: UInt64 = 0
     private var headers: [(name: String, value: String)] = []
     private var body: [UInt8] = []
+    private var received = 0
     private var failure: EgressError?
     private let errorText = UnsafeMutablePointer<CChar>.allocate(capacity: Int(CURL_ERROR_SIZE))
 
@@ -123,14 +124,25 @@ final class Transfer: @unchecked Sendable {
     fileprivate func seek(to offset: UInt64) { sent = offset }
 
     fileprivate func receive(_ bytes: UnsafeRawBufferPointer) -> Bool {
-        guard body.count + bytes.count <= request.maximumResponseBytes else {
+        received += bytes.count
+        guard received <= request.maximumResponseBytes else {
             failure = EgressError(
                 kind: .responseTooLarge,
                 message: "the answer has more than \(request.maximumResponseBytes) bytes"
             )
             return false
         }
-        body.append(contentsOf: bytes)
+        guard let reader = request.responseReader else {
+            body.append(contentsOf: bytes)
+            return true
+        }
+        guard reader.receive(bytes) else {
+            failure = EgressError(
+                kind: .responseRefused,
+                message: "the answer is not what was expected"
+            )
+            return false
+        }
         return true
     }
 

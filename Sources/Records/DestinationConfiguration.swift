@@ -16,6 +16,17 @@ package enum DestinationKind: String, Sendable, Codable, CaseIterable {
     package var descriptionMember: String { rawValue + "DestinationDescription" }
     /// S3 in one of its two shapes, which are one kind of destination.
     package var isS3: Bool { self == .s3 || self == .extendedS3 }
+    /// The largest buffer that it takes (API model).
+    package var maximumBufferBytes: UInt64 {
+        let megabytes =
+            switch self {
+            case .s3, .extendedS3, .redshift: Limits.bufferSizeMegabytes.upperBound
+            case .elasticsearch, .openSearch: Limits.searchBufferMegabytes
+            case .httpEndpoint: Limits.httpEndpointBufferMegabytes
+            case .splunk: Limits.splunkBufferMegabytes
+            }
+        return UInt64(megabytes) * 1024 * 1024
+    }
     /// Elasticsearch under one of its two names, which are one kind of destination.
     package var isSearch: Bool { self == .elasticsearch || self == .openSearch }
 }
@@ -31,6 +42,21 @@ package struct DestinationConfiguration: Sendable, Codable, Hashable {
     package init(kind: DestinationKind, members: JSONValue) {
         self.kind = kind
         self.members = members
+    }
+
+    /// Where its objects go: the destination itself, or the bucket of failed records and backups.
+    package var objects: S3Destination? {
+        kind.isS3 ? s3 : members["S3Configuration"].map { S3Destination($0) }
+    }
+
+    /// When its buffers are full.
+    package var bufferingHints: BufferingHints {
+        let hints = members["BufferingHints"]
+        return BufferingHints(
+            sizeInMBs: hints?["SizeInMBs"]?.integer ?? Limits.defaultBufferSizeMegabytes,
+            intervalInSeconds: hints?["IntervalInSeconds"]?.integer
+                ?? Limits.defaultBufferIntervalSeconds
+        )
     }
 
     /// What delivery to S3 needs to know; nil for other kinds.

@@ -105,6 +105,21 @@ package enum Limits {
 
     /// Sealed buffers of one stream on their way to the destination at one time.
     package static let maximumBuffersInFlight = 4
+    /// Full buffers that may wait behind those on their way before they grow.
+    package static let backlogBuffers: UInt64 = 8
+    /// Buffers in order, settled ones among them, that one which is not settled holds up, for each that
+    /// may be on its way.
+    package static let settledBuffersBehindOne = 16
+    /// Requests of all streams that are in memory at one time, of some 20 MB at most each.
+    package static let maximumRequestsInMemory = 16
+    /// Of one stream.
+    package static let maximumRequestsOfStream = 2
+    /// `SizeInMBs` of the destinations that take records (API model).
+    package static let searchBufferMegabytes = 100
+    /// See `searchBufferMegabytes`.
+    package static let httpEndpointBufferMegabytes = 64
+    /// See `searchBufferMegabytes`.
+    package static let splunkBufferMegabytes = 5
     /// Spool files of all streams at one time, each of a buffer's size at most.
     package static let maximumSpoolFiles = 16
     /// How long a buffer is tried after a start at the least, however long ago its first attempt was.

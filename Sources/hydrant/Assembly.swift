@@ -74,6 +74,16 @@ struct Assembly {
                 masterKeys: masterKeys,
                 transforms: transforms,
                 maximumTransformBatches: settings.streams.transformLimit,
+                recordDestinations: RecordDestinations(
+                    client: client,
+                    settings: try settings.endpointSettings.map {
+                        try EndpointSettings(path: Self.absolute($0))
+                    } ?? EndpointSettings(),
+                    credentials: Self.credentials,
+                    identity: identity,
+                    threads: WorkerThreads(count: 2),
+                    time: time
+                ),
                 time: time
             ),
             identity: identity,
@@ -147,6 +157,26 @@ struct Assembly {
         try await group.run()
     }
 
+    /// The variables of AWS's SDKs that have a value.
+    private static var environment: [String: String] {
+        ProcessInfo.processInfo.environment.filter {
+            $0.key.hasPrefix("AWS_") && !$0.value.isEmpty
+        }
+    }
+
+    /// Who signs requests to AWS's services and to those that act like them.
+    private static var credentials: Credentials? {
+        let environment = environment
+        guard let keyID = environment["AWS_ACCESS_KEY_ID"],
+            let secret = environment["AWS_SECRET_ACCESS_KEY"]
+        else { return nil }
+        return Credentials(
+            accessKeyID: keyID,
+            secretAccessKey: secret,
+            sessionToken: environment["AWS_SESSION_TOKEN"]
+        )
+    }
+
     /// S3 where anything about it is said, folders otherwise.
     private static func store(
         _ settings: Serve,
@@ -155,19 +185,18 @@ struct Assembly {
         _ time: any TimeSource,
         _ logger: Logger
     ) throws -> any ObjectStore {
-        let environment = ProcessInfo.processInfo.environment
-            .filter { $0.key.hasPrefix("AWS_") && !$0.value.isEmpty }
+        let environment = environment
         let endpoint =
             settings.s3Endpoint ?? environment["AWS_ENDPOINT_URL_S3"]
             ?? environment["AWS_ENDPOINT_URL"]
-        let keyID = environment["AWS_ACCESS_KEY_ID"]
-        let secret = environment["AWS_SECRET_ACCESS_KEY"]
-        guard settings.localBuckets == nil, endpoint != nil || keyID != nil || secret != nil else {
+        let hasKey = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"]
+            .contains { environment[$0] != nil }
+        guard settings.localBuckets == nil, endpoint != nil || hasKey else {
             let buckets = settings.localBuckets.map(absolute) ?? folder.path + "/buckets"
             logger.info("buckets are folders", metadata: ["folder": "\(buckets)"])
             return try LocalBucketStore(folder: buckets, threads: WorkerThreads(count: 2))
         }
-        guard let keyID, let secret else {
+        guard let credentials else {
             throw SettingsError(
                 description: "S3 needs credentials: set AWS_ACCESS_KEY_ID and "
                     + "AWS_SECRET_ACCESS_KEY, or use --local-buckets"
@@ -177,11 +206,7 @@ struct Assembly {
             endpoint: endpoint,
             region: settings.s3Region ?? environment["AWS_REGION"] ?? "us-east-1",
             addressing: settings.s3Addressing,
-            credentials: Credentials(
-                accessKeyID: keyID,
-                secretAccessKey: secret,
-                sessionToken: environment["AWS_SESSION_TOKEN"]
-            )
+            credentials: credentials
         )
         logger.info("buckets are in S3", metadata: ["endpoint": "\(endpoint ?? "AWS")"])
         return S3ObjectStore(configuration, client: client, time: time)

@@ -44,6 +44,18 @@ struct Serve: AsyncParsableCommand {
     @Option(help: "Seconds after the first attempt at which an object is set aside.")
     var s3RetryDuration = Limits.defaultS3RetrySeconds
 
+    @Option(
+        help: ArgumentHelp(
+            "A JSON file that says how endpoints of OpenSearch, HTTP and Splunk are reached.",
+            discussion: """
+                Credentials, certificate authorities, sizes and time-outs by the endpoint's URL; only \
+                its owner may be able to read it.
+                """,
+            valueName: "file"
+        )
+    )
+    var endpointSettings: String?
+
     @Option(help: "What an answered put has gone through: fsync, or os for the page cache alone.")
     var durability = Durability.fsync
 

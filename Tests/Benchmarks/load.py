@@ -7,6 +7,7 @@ import hmac
 import http.client
 import json
 import random
+import socket
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -105,6 +106,23 @@ def call(port: int, target: str, body: bytes) -> dict:
     if answer.status != 200:
         raise LoadError(f"{target} was answered with {answer.status}: {text[:300]}")
     return json.loads(text or "{}")
+
+
+def put_all(port: int, body: Body, times: int) -> None:
+    """Puts a body over and over on one connection, and reads as little of answers as will do."""
+    head = f"POST / HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Amz-Target: {body.target}\r\n"
+    head += f"Content-Type: application/x-amz-json-1.1\r\nContent-Length: {len(body.text)}\r\n"
+    with socket.create_connection(("127.0.0.1", port)) as connection:
+        answers = connection.makefile("rb")
+        for _ in range(times):
+            connection.sendall(head.encode() + b"\r\n" + body.text)
+            status, length = answers.readline(), 0
+            while (line := answers.readline()) != b"\r\n":
+                if line.lower().startswith(b"content-length:"):
+                    length = int(line[15:])
+            answer = answers.read(length)
+            if b" 200 " not in status or b'"FailedPutCount":0' not in answer:
+                raise LoadError(f"{status!r} {answer[:200]!r}")
 
 
 def run_wrk(wrk: str, port: int, body: Body, scratch: Path, connections: int, seconds: int) -> dict:

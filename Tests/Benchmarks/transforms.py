@@ -7,7 +7,6 @@ README.md beside this file tells how to read what it prints.
 
 import argparse
 import http.server
-import socket
 import socketserver
 import statistics
 import subprocess
@@ -18,7 +17,7 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
-from load import Body, LoadError, call, make_bodies
+from load import Body, LoadError, make_bodies, put_all
 from servers import STREAM, TICKS, Hydrant, stat_fields
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -124,7 +123,7 @@ def measure(binary: str, folder: Path, program: bool, body: Body, identity: Path
         server.check(body)  # starts the program
         payload = body.payload_bytes * BATCHES
         before, start = server.own_cpu_seconds(), time.monotonic()
-        put_all(server.port, body)
+        put_all(server.port, body, BATCHES)
         deadline = time.monotonic() + 120
         while sink.received < payload + body.payload_bytes:
             if time.monotonic() > deadline:
@@ -134,23 +133,6 @@ def measure(binary: str, folder: Path, program: bool, body: Body, identity: Path
         cpu = server.own_cpu_seconds() - before
         assert sink.received == payload + body.payload_bytes
     return {"cpu_s_per_gb": cpu / payload * 1e9, "mb_per_s": payload / seconds / 1e6}
-
-
-def put_all(port: int, body: Body) -> None:
-    """Puts the load over one connection, and reads as little of the answers as will do."""
-    head = f"POST / HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Amz-Target: {body.target}\r\n"
-    head += f"Content-Type: application/x-amz-json-1.1\r\nContent-Length: {len(body.text)}\r\n\r\n"
-    with socket.create_connection(("127.0.0.1", port)) as connection:
-        answers = connection.makefile("rb")
-        for _ in range(BATCHES):
-            connection.sendall(head.encode() + body.text)
-            status, length = answers.readline(), 0
-            while (line := answers.readline()) != b"\r\n":
-                if line.lower().startswith(b"content-length:"):
-                    length = int(line[15:])
-            answer = answers.read(length)
-            if b" 200 " not in status or b'"FailedPutCount":0' not in answer:
-                raise LoadError(f"{status!r} {answer[:200]!r}")
 
 
 def bench_ready_made(binary: str, name: str, sample: str, seconds: int, folder: Path) -> str:

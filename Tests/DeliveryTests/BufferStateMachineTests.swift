@@ -37,7 +37,13 @@ import Testing
         )
         #expect(
             machine.next(tail: tail, now: due)
-                == .seal(from: .start, limit: tail, sequence: 1, oldestArrival: now)
+                == .seal(
+                    from: .start,
+                    limit: tail,
+                    bytes: Self.megabyte,
+                    sequence: 1,
+                    oldestArrival: now
+                )
         )
         machine.sealed(end: tail)
         #expect(machine.next(tail: tail, now: due) == .waitForRecords(5))
@@ -49,7 +55,13 @@ import Testing
         let tail = mark(5, bytes: Self.megabyte)
         #expect(
             machine.next(tail: tail, now: now)
-                == .seal(from: .start, limit: tail, sequence: 1, oldestArrival: now)
+                == .seal(
+                    from: .start,
+                    limit: tail,
+                    bytes: Self.megabyte,
+                    sequence: 1,
+                    oldestArrival: now
+                )
         )
     }
 
@@ -62,6 +74,45 @@ import Testing
         #expect(machine.next(tail: tail, now: now) == .waitForSettlement)
         _ = machine.settled(1)
         #expect(machine.next(tail: tail, now: now) != .waitForSettlement)
+    }
+
+    @Test func `a buffer that takes long does not hold up those behind it, up to a bound`() {
+        var machine = machine(inFlight: 2)
+        let tail = mark(1000, bytes: 1000 * Self.megabyte)
+        var sealed: UInt64 = 0
+        func seal() {
+            sealed += 1
+            machine.arrivalFound(now, now: now)
+            machine.sealed(end: mark(sealed, bytes: sealed * Self.megabyte))
+        }
+        seal()
+        while machine.next(tail: tail, now: now) != .waitForSettlement {
+            seal()
+            #expect(machine.settled(sealed) == nil)
+        }
+        #expect(sealed == UInt64(2 * Limits.settledBuffersBehindOne))
+        #expect(machine.settled(1)?.finished.count == Int(sealed))
+    }
+
+    @Test func `buffers grow with the backlog up to their bound, and shrink with it`() {
+        let bounds = BufferStateMachine.Bounds(
+            bytes: Self.megabyte,
+            intervalSeconds: 60,
+            maximumInFlight: 4,
+            maximumBytes: 100 * Self.megabyte
+        )
+        let few = Limits.backlogBuffers
+        #expect(bounds.bytes(waiting: 0) == Self.megabyte)
+        #expect(bounds.bytes(waiting: few * Self.megabyte) == Self.megabyte)
+        #expect(bounds.bytes(waiting: (few + 1) * Self.megabyte + few) == 2 * Self.megabyte)
+        #expect(bounds.bytes(waiting: 20 * few * Self.megabyte) == 32 * Self.megabyte)
+        #expect(bounds.bytes(waiting: .max) == 100 * Self.megabyte)
+        var last: UInt64 = 0
+        for waiting in stride(from: 0, to: 2000 * Self.megabyte, by: Int(Self.megabyte)) {
+            let size = bounds.bytes(waiting: waiting)
+            #expect(size >= last)
+            last = size
+        }
     }
 
     @Test func `resumed buffers count, and the next one begins behind them`() {
@@ -102,7 +153,13 @@ import Testing
         )
         #expect(
             machine.next(tail: tail, now: due)
-                == .seal(from: .start, limit: tail, sequence: 1, oldestArrival: early)
+                == .seal(
+                    from: .start,
+                    limit: tail,
+                    bytes: Self.megabyte,
+                    sequence: 1,
+                    oldestArrival: early
+                )
         )
     }
 

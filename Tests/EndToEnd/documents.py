@@ -274,7 +274,8 @@ def _processors(filler: Filler) -> list[dict]:
         JsonParsingEngine="JQ-1.6",
     )
     if filler.destination != "ExtendedS3":
-        return unpack if filler.choice else [function]
+        # A function only where nothing is delivered, for the same reason.
+        return [function] if filler.destination == "Redshift" else unpack
     if filler.choice != 1:
         return [*unpack, function, extraction, delimiter]
     return [

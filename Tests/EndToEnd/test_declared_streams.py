@@ -8,15 +8,26 @@ import pytest
 
 from buckets import FolderBucket, ObjectKey
 from documents import Edition, choices, destinations, document
-from streams import AT_ONCE, BY_SIZE_ONLY, create_stream, describe, destination, fresh_name, put
+from streams import (
+    AT_ONCE,
+    BY_SIZE_ONLY,
+    ROLE_ARN,
+    create_stream,
+    describe,
+    destination,
+    fresh_name,
+    put,
+)
 from updates import described, update
 
 BUCKET_ARN = "arn:aws:s3:::some-bucket"
 
 MASTER_KEY = {"HYDRANT_MASTER_KEY": base64.b64encode(bytes(range(32))).decode()}
 
-HTTP_ENDPOINT = {
-    "EndpointConfiguration": {"Url": "http://endpoint.internal/"},
+REDSHIFT = {
+    "RoleARN": ROLE_ARN,
+    "ClusterJDBCURL": "jdbc:redshift://warehouse:5439/db",
+    "CopyCommand": {"DataTableName": "t"},
     "S3Configuration": destination(BUCKET_ARN),
 }
 
@@ -238,8 +249,8 @@ def test_encryption_is_started_and_stopped_as_declared(start_hydrant, file):
             ["misfit", "fileExtension"],
         ),
         (
-            {"DeliveryStreamName": "misfit", "HttpEndpointDestinationConfiguration": HTTP_ENDPOINT},
-            ["misfit", "HttpEndpointDestinationConfiguration is not supported"],
+            {"DeliveryStreamName": "misfit", "RedshiftDestinationConfiguration": REDSHIFT},
+            ["misfit", "RedshiftDestinationConfiguration is not supported"],
         ),
         (
             declaration("misfit") | {"DeliveryStreamType": "KinesisStreamAsSource"},
@@ -296,7 +307,7 @@ def test_a_path_that_is_not_there_stops_the_start(make_hydrant, tmp_path):
             {"ExtendedS3DestinationConfiguration": destination(BUCKET_ARN)},
             {
                 "ElasticsearchDestinationConfiguration": {
-                    "RoleARN": destination(BUCKET_ARN)["RoleARN"],
+                    "RoleARN": ROLE_ARN,
                     "IndexName": "index",
                     "ClusterEndpoint": "http://search:9200",
                     "S3Configuration": destination(BUCKET_ARN),
@@ -321,7 +332,7 @@ def test_a_path_that_is_not_there_stops_the_start(make_hydrant, tmp_path):
 def test_a_change_that_cannot_be_made_stops_the_start(start_hydrant, file, before, after, word):
     """It is named, and the stream stays as it was."""
     write(file, {"DeliveryStreamName": "immutable"} | before)
-    hydrant = start_hydrant("--accept-undeliverable", "--streams", str(file))
+    hydrant = start_hydrant("--streams", str(file))
     unchanged = describe(hydrant.client(), "immutable")
     hydrant.sigterm()
     write(file, {"DeliveryStreamName": "immutable"} | after)

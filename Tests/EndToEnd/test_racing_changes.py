@@ -96,8 +96,9 @@ def test_a_stream_that_is_no_s3_stream_for_a_while_delivers_nowhere_else(hydrant
     s3 = destination(bucket.arn, BufferingHints=EACH_SECOND)
     plain = {"Prefix": "p/", **s3}
     other = {
-        "EndpointConfiguration": {"Url": "http://127.0.0.1:1/"},
         "RoleARN": ROLE_ARN,
+        "ClusterJDBCURL": "jdbc:redshift://127.0.0.1:1/db",
+        "CopyCommand": {"DataTableName": "t"},
         "S3Update": destination("arn:aws:s3:::backup"),
     }
     stream = create_stream(client, bucket.arn, Prefix="p/", BufferingHints=EACH_SECOND)
@@ -112,7 +113,7 @@ def test_a_stream_that_is_no_s3_stream_for_a_while_delivers_nowhere_else(hydrant
     version = 1
     with meanwhile(produce):
         while version < 200 or not bucket.keys():
-            kind, members = ("HttpEndpoint", other) if version % 2 else ("ExtendedS3", plain)
+            kind, members = ("Redshift", other) if version % 2 else ("ExtendedS3", plain)
             update(client, stream, str(version), kind=kind, **members)
             version += 1
     if version % 2 == 0:

@@ -139,7 +139,7 @@ def test_the_key_of_an_endpoint_that_stays_is_kept(start_hydrant):
     """Nobody can read it back to send it again. It is looked for on the disk."""
     key = fresh_secret()
     endpoint = {"Url": "https://endpoint.example.com/", "AccessKey": key.decode()}
-    hydrant = start_hydrant("--accept-undeliverable")
+    hydrant = start_hydrant()
     client = hydrant.client()
     stream = fresh_name()
     client.create_delivery_stream(

@@ -6,7 +6,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from streams import ERROR_PREFIX, ROLE_ARN, create_stream, fresh_name
-from updates import update
+from updates import described, update
 
 BUCKET_ARN = "arn:aws:s3:::some-bucket"
 
@@ -212,48 +212,63 @@ def test_features_that_are_not_built_are_refused_by_name(client, members):
     assert_refused(lambda: create_stream(client, BUCKET_ARN, **members), *members)
 
 
+SEARCH = {"RoleARN": ROLE_ARN, "IndexName": "i", "S3Configuration": S3_ONLY}
+
+DOMAIN = {"DomainARN": "arn:aws:es:us-east-1:000000000000:domain/domain"}
+
+SECRET = {"SecretsManagerConfiguration": {"Enabled": True}}
+
+HTTP_ENDPOINT = {"EndpointConfiguration": {"Url": "https://e"}, "S3Configuration": S3_ONLY}
+
+SPLUNK = {"HECEndpoint": "https://e", "HECEndpointType": "Raw", "S3Configuration": S3_ONLY}
+
+
 @pytest.mark.parametrize(
-    ("named", "configuration"),
+    ("kind", "configuration", "member"),
     [
         (
-            "RedshiftDestinationConfiguration",
+            "Redshift",
             {
                 "RoleARN": ROLE_ARN,
                 "ClusterJDBCURL": "jdbc:redshift://warehouse:5439/db",
                 "CopyCommand": {"DataTableName": "t"},
                 "S3Configuration": S3_ONLY,
             },
+            "RedshiftDestinationConfiguration",
         ),
-        (
-            "AmazonopensearchserviceDestinationConfiguration",
-            {"RoleARN": ROLE_ARN, "IndexName": "i", "S3Configuration": S3_ONLY},
-        ),
-        (
-            "ElasticsearchDestinationConfiguration",
-            {"RoleARN": ROLE_ARN, "IndexName": "i", "S3Configuration": S3_ONLY},
-        ),
-        (
-            "HttpEndpointDestinationConfiguration",
-            {"EndpointConfiguration": {"Url": "https://e"}, "S3Configuration": S3_ONLY},
-        ),
-        (
-            "SplunkDestinationConfiguration",
-            {
-                "HECEndpoint": "https://e",
-                "HECEndpointType": "Raw",
-                "HECToken": "t",
-                "S3Configuration": S3_ONLY,
-            },
-        ),
+        ("Amazonopensearchservice", SEARCH | DOMAIN, "DomainARN"),
+        ("Elasticsearch", SEARCH | DOMAIN, "DomainARN"),
+        ("HttpEndpoint", HTTP_ENDPOINT | SECRET, "SecretsManagerConfiguration"),
+        ("Splunk", SPLUNK | SECRET, "SecretsManagerConfiguration"),
     ],
+    ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_destinations_that_are_not_built_are_refused_by_name(client, named, configuration):
-    assert_refused(
-        lambda: client.create_delivery_stream(
-            DeliveryStreamName=fresh_name(), **{named: configuration}
-        ),
-        named,
+def test_destinations_that_are_not_built_are_refused_by_name(client, kind, configuration, member):
+    """Also those that AWS would have to look something up for."""
+    named = f"{kind}DestinationConfiguration"
+    call = partial(
+        client.create_delivery_stream,
+        DeliveryStreamName=fresh_name(),
+        **{named: configuration},
     )
+    message = assert_refused(call, named)
+    assert message.startswith(named.lower())
+    assert message.endswith(f"{member} is not supported".lower())
+
+
+@pytest.mark.parametrize(
+    ("kind", "configuration"),
+    [("HttpEndpoint", HTTP_ENDPOINT), ("Splunk", SPLUNK | {"HECToken": "t"})],
+    ids=["http", "splunk"],
+)
+def test_a_secret_that_is_not_looked_up_is_no_obstacle(client, kind, configuration):
+    """A form that has the member and says that it is off means the same as one without."""
+    stream = fresh_name()
+    given = configuration | {"SecretsManagerConfiguration": {"Enabled": False}}
+    client.create_delivery_stream(
+        DeliveryStreamName=stream, **{f"{kind}DestinationConfiguration": given}
+    )
+    assert described(client, stream, kind)["SecretsManagerConfiguration"] == {"Enabled": False}
 
 
 def test_a_source_that_is_not_built_is_refused_by_name(client):

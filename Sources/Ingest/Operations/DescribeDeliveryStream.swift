@@ -67,6 +67,7 @@ extension ControlPlane {
             case "S3Configuration": description["S3DestinationDescription"] = value
             case "S3BackupConfiguration": description["S3BackupDescription"] = value
             case "Password": break
+            case "ClusterEndpoint": description[name] = .string(masked(value.string ?? ""))
             case "EndpointConfiguration":
                 var endpoint = value
                 endpoint["AccessKey"] = nil
@@ -79,5 +80,16 @@ extension ControlPlane {
             }
         }
         return description
+    }
+
+    /// A URL with its password, if it has one, made unreadable.
+    static func masked(_ url: String) -> String {
+        guard let mark = url.firstRange(of: "://") else { return url }
+        let rest = url[mark.upperBound...]
+        let end = rest.firstIndex { "/?#".contains($0) } ?? rest.endIndex
+        guard let at = rest[..<end].lastIndex(of: "@"),
+            let colon = rest[..<at].firstIndex(of: ":")
+        else { return url }
+        return "\(url[...colon])****\(url[at...])"
     }
 }

@@ -96,6 +96,12 @@ extension ControlPlane {
     private static func merged(_ current: JSONValue, _ update: JSONValue) -> JSONValue {
         var result = current
         for (name, value) in update.object ?? [:] {
+            // As it is described, it says nothing new.
+            if name == "ClusterEndpoint", let old = current[name]?.string,
+                value == .string(ControlPlane.masked(old))
+            {
+                continue
+            }
             let name =
                 switch name {
                 case "S3Update": "S3Configuration"

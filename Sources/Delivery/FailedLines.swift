@@ -1,0 +1,71 @@
+internal import Destinations
+internal import Records
+internal import Synchronization
+
+/// Gathers the lines of a buffer's failed records in spool files, one for each place where they go.
+final class FailedLines: Sendable {
+    private struct State {
+        var writers: [ErrorOutputType: PartWriter] = [:]
+        var setAside: PartWriter?
+    }
+    private let state = Mutex(State())
+    private let spooler: Spooler
+    private let plans: [ErrorOutputType: ObjectPlan]
+    private let name: String
+    private let isSealed: Bool
+
+    /// Lines for the objects of `plans`, in files that begin with `name`.
+    init(
+        _ spooler: Spooler,
+        _ plans: [ErrorOutputType: ObjectPlan],
+        name: String,
+        isSealed: Bool
+    ) {
+        self.spooler = spooler
+        self.plans = plans
+        self.name = name
+        self.isSealed = isSealed
+    }
+
+    /// Adds a line, without its line feed.
+    ///
+    /// Blocks.
+    func add(_ line: UnsafeRawBufferPointer, _ type: ErrorOutputType) throws {
+        try state.withLock { state in
+            if state.writers[type] == nil {
+                state.writers[type] = try writer(type, "-\(type.rawValue)")
+            }
+            try state.writers[type]?.add(line)
+        }
+    }
+
+    /// Adds a line that is kept on disk, and not delivered.
+    ///
+    /// Blocks.
+    func addAside(_ line: [UInt8], _ type: ErrorOutputType) throws {
+        try state.withLock { state in
+            if state.setAside == nil { state.setAside = try writer(type, "-aside") }
+            try line.withUnsafeBytes { try state.setAside?.add($0) }
+        }
+    }
+
+    private func writer(_ type: ErrorOutputType, _ suffix: String) throws -> PartWriter {
+        guard let plan = plans[type] else { throw Spooler.UnknownOutcome() }
+        return try spooler.writer(plan, name: name + suffix, isSealed: isSealed)
+    }
+
+    /// The objects; nothing may be added after.
+    ///
+    /// Blocks.
+    func finish() throws -> (parts: [Spooler.Part], setAside: Spooler.Part?) {
+        try state.withLock { state in
+            var parts: [Spooler.Part] = []
+            for type in ErrorOutputType.allCases {
+                if let writer = state.writers[type] { parts.append(try writer.finish(type)) }
+            }
+            let setAside = try state.setAside?.finish(.httpEndpointFailed)
+            state = State()
+            return (parts, setAside)
+        }
+    }
+}

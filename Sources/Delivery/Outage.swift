@@ -1,0 +1,45 @@
+internal import Logging
+internal import Synchronization
+
+/// Whether a stream's destination and the bucket for its failed records are both away: then delivery is
+/// paused, since nothing could be done with a record.
+final class Outage: Sendable {
+    private struct State {
+        var isDestinationAway = false
+        var isBucketAway = false
+        var isPaused: Bool { isDestinationAway && isBucketAway }
+    }
+    private let state = Mutex(State())
+
+    var isBucketAway: Bool { state.withLock { $0.isBucketAway } }
+
+    /// The destination took or refused a record.
+    func destinationAnswered(_ logger: Logger) { change(logger) { $0.isDestinationAway = false } }
+
+    /// The destination did not take anything for as long as it is tried.
+    func destinationFailed(_ logger: Logger) { change(logger) { $0.isDestinationAway = true } }
+
+    /// The bucket took an object.
+    func bucketAnswered(_ logger: Logger) { change(logger) { $0.isBucketAway = false } }
+
+    /// The bucket did not.
+    func bucketFailed(_ logger: Logger) { change(logger) { $0.isBucketAway = true } }
+
+    private func change(_ logger: Logger, _ change: (inout State) -> Void) {
+        let (before, after) = state.withLock { state in
+            let before = state.isPaused
+            change(&state)
+            return (before, state.isPaused)
+        }
+        if !before, after {
+            logger.error(
+                """
+                delivery is paused: neither the destination nor the bucket for failed records takes \
+                anything
+                """
+            )
+        } else if before, !after {
+            logger.notice("delivery goes on")
+        }
+    }
+}

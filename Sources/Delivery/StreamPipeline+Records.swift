@@ -1,0 +1,348 @@
+internal import Destinations
+internal import Foundation
+internal import Logging
+internal import Platform
+internal import Records
+internal import Synchronization
+
+/// One buffer's way to a destination that takes records one by one.
+extension StreamPipeline {
+    /// Brings a buffer to an end: each record is delivered, or in the bucket for failed ones.
+    ///
+    /// Returns early only when the task is cancelled.
+    func deliverRecords(_ entry: JournalEntry, _ plan: RecordsPlan) async {
+        do {
+            var work = RecordsWork(
+                entry,
+                plan,
+                lines: FailedLines(
+                    shared.spooler,
+                    entry.failureObjects,
+                    name: "\(name)-\(role.rawValue)-\(entry.sequence)",
+                    isSealed: log.isSealingInUse
+                )
+            )
+            try await overTrouble { try await deliverRecords(entry, plan, &work) }
+            logger.info("delivered", metadata: work.facts)
+            try await settle(entry.sequence, nil)
+            signal.notify()
+        } catch {
+            logger.debug("delivery interrupted", metadata: ["error": "\(error)"])
+        }
+    }
+
+    /// How far a buffer has come.
+    private struct RecordsWork {
+        let kind: DestinationKind
+        let lines: FailedLines
+        /// Where the chunk begins that comes next.
+        var place: LogMark
+        /// The records of that chunk that are not settled; nil before its first attempt.
+        var pending: [Int]?
+        var chunkAttempts = 0
+        /// What the retry duration is counted from.
+        var clockStart: Timestamp?
+        /// Time spent waiting for answers since then.
+        var waited: Duration = .zero
+        var delays: RetryDelays?
+        var hasGivenUp = false
+        var records = 0
+        var failed = 0
+        var bytes = 0
+        var requests = 0
+        var attempts = 0
+        /// What there is for the bucket, once all is settled.
+        var parts: [Spooler.Part]?
+
+        init(_ entry: JournalEntry, _ plan: RecordsPlan, lines: FailedLines) {
+            kind = plan.destination.kind
+            self.lines = lines
+            place = entry.start
+            clockStart = entry.firstAttempt
+        }
+
+        var facts: Logger.Metadata {
+            [
+                "destination": "\(kind.rawValue)", "records": "\(records)",
+                "failed": "\(failed)", "bytes": "\(bytes)", "requests": "\(requests)",
+                "attempts": "\(attempts)",
+            ]
+        }
+    }
+
+    private func deliverRecords(
+        _ entry: JournalEntry,
+        _ plan: RecordsPlan,
+        _ work: inout RecordsWork
+    ) async throws {
+        let destination = try await trying("the destination cannot be used") {
+            try self.destination(plan.destination)
+        }
+        while work.place.position < entry.end.position {
+            try await deliverChunk(entry, plan, destination, &work)
+        }
+        if work.parts == nil {
+            let (parts, setAside) = try await trying("failed records cannot be spooled") {
+                [lines = work.lines] in
+                try await shared.diskThreads.run { _ in try lines.finish() }
+            }
+            work.parts = parts
+            if let setAside { try await keepAside(setAside) }
+        }
+        for part in work.parts ?? [] { try await keep(part, hasGivenUp: work.hasGivenUp) }
+    }
+
+    // MARK: Requests
+
+    /// Sends one chunk until all its records are settled.
+    private func deliverChunk(
+        _ entry: JournalEntry,
+        _ plan: RecordsPlan,
+        _ destination: any RecordDestination,
+        _ work: inout RecordsWork
+    ) async throws {
+        let rules = destination.retryRules
+        if work.pending == nil {
+            work.chunkAttempts = 0
+            work.delays = rules.delays ?? shared.options.retryDelays
+            // Each request has the whole time, but one outage is not waited for more than once.
+            let isResumed = entry.firstAttempt < startedAt && work.place == entry.start
+            if !work.hasGivenUp, !isResumed {
+                work.clockStart = rules.clock == .firstAttempt ? shared.options.time.now() : nil
+                work.waited = .zero
+            }
+        }
+        while true {
+            guard let pause = try await attempt(entry, plan, destination, &work) else { return }
+            try await shared.options.time.sleep(until: shared.options.time.now() + pause)
+        }
+    }
+
+    /// Makes one attempt with what is left of a chunk.
+    ///
+    /// - Returns: How long to wait before the next; nil where all is settled.
+    private func attempt(
+        _ entry: JournalEntry,
+        _ plan: RecordsPlan,
+        _ destination: any RecordDestination,
+        _ work: inout RecordsWork
+    ) async throws -> Duration? {
+        // A destination that answers slowly takes few of the places that all streams share.
+        try await requestPlaces.take()
+        defer { requestPlaces.giveBack() }
+        try await shared.requestPlaces.take()
+        defer { shared.requestPlaces.giveBack() }
+        let chunk = try await trying("the buffer cannot be read") { [self, place = work.place] in
+            try await shared.spoolThreads.run { [self] _ in
+                try RecordsChunk(
+                    log,
+                    from: place,
+                    limit: entry.end,
+                    destination.requestLimits,
+                    isOutcome: role == .outcome,
+                    delimiter: plan.delimiter
+                )
+            }
+        }
+        if work.pending == nil { try await begin(chunk, destination, &work) }
+        let pending = work.pending ?? []
+        guard !pending.isEmpty else {
+            end(chunk, &work)
+            return nil
+        }
+        let answer = try await destination.send(chunk.records, pending)
+        work.requests += 1
+        work.chunkAttempts += 1
+        work.attempts = max(work.attempts, work.chunkAttempts)
+        if work.clockStart != nil { work.waited += answer.waited }
+        return try await take(answer, pending, chunk, destination, &work)
+    }
+
+    /// Sorts out what needs no attempt.
+    private func begin(
+        _ chunk: RecordsChunk,
+        _ destination: any RecordDestination,
+        _ work: inout RecordsWork
+    ) async throws {
+        try await report(chunk.damaged)
+        let refusals = try await trying("failed records cannot be spooled") {
+            [lines = work.lines] in
+            try await shared.spoolThreads.run { _ in
+                for (type, range) in chunk.failures {
+                    let line = UnsafeRawBufferPointer(rebasing: chunk.records.block.bytes[range])
+                    try lines.add(line, type)
+                }
+                return destination.refusals(of: chunk.records)
+            }
+        }
+        try await fail(refusals.sorted { $0.key < $1.key }, chunk, destination, &work, attempts: 0)
+        work.pending = chunk.records.items.indices.filter { refusals[$0] == nil }
+    }
+
+    private func end(_ chunk: RecordsChunk, _ work: inout RecordsWork) {
+        work.records += chunk.records.items.count
+        work.bytes += chunk.records.block.count
+        work.place = chunk.end
+        work.pending = nil
+    }
+
+    /// Settles what an answer settles, and says how long to wait with the rest.
+    private func take(
+        _ answer: DeliveryAnswer,
+        _ pending: [Int],
+        _ chunk: RecordsChunk,
+        _ destination: any RecordDestination,
+        _ work: inout RecordsWork
+    ) async throws -> Duration? {
+        var refused: [(Int, DeliveryFailure)] = []
+        var failed: [(Int, DeliveryFailure)] = []
+        for (place, fate) in zip(pending, answer.fates) {
+            switch fate {
+            case .delivered: break
+            case .refused(let failure): refused.append((place, failure))
+            case .failed(let failure): failed.append((place, failure))
+            }
+        }
+        if failed.count < pending.count { outage.destinationAnswered(logger) }
+        try await fail(
+            refused,
+            chunk,
+            destination,
+            &work,
+            attempts: work.chunkAttempts,
+            setsAside: answer.setsAside
+        )
+        work.pending = failed.map(\.0)
+        guard let first = failed.first?.1 else {
+            end(chunk, &work)
+            return nil
+        }
+        let now = shared.options.time.now()
+        if work.clockStart == nil {
+            work.clockStart = now
+            work.waited = .zero
+        }
+        let left = timeLeft(destination.retryRules, work, now)
+        if left <= .zero {
+            outage.destinationFailed(logger)
+            if !outage.isBucketAway {
+                work.hasGivenUp = true
+                try await fail(failed, chunk, destination, &work, attempts: work.chunkAttempts)
+                end(chunk, &work)
+                return nil
+            }
+        }
+        logger.warning(
+            "delivery failed, another try follows",
+            metadata: [
+                "destination": "\(work.kind.rawValue)", "error": "\(first)",
+                "records": "\(failed.count)", "attempts": "\(work.chunkAttempts)",
+            ]
+        )
+        var generator = SystemRandomNumberGenerator()
+        let delay = work.delays?.next(using: &generator) ?? .seconds(1)
+        let wanted = max(delay, answer.retryAfter ?? .zero)
+        // The last attempt is at the end of the time, not before.
+        return left > .zero ? min(wanted, left) : wanted
+    }
+
+    private func timeLeft(
+        _ rules: RetryRules,
+        _ work: RecordsWork,
+        _ now: Timestamp
+    ) -> Duration {
+        guard let start = work.clockStart, rules.duration > .zero else { return .zero }
+        let used = now - start - (rules.clock == .firstFailure ? work.waited : .zero)
+        // A server that was down for long tries for a while before it gives up.
+        let least = min(.seconds(Limits.minimumRetrySecondsAfterStart), rules.duration / 10)
+        return max(rules.duration - used, least - (now - startedAt))
+    }
+
+    // MARK: Failed records
+
+    private func fail(
+        _ failures: [(Int, DeliveryFailure)],
+        _ chunk: RecordsChunk,
+        _ destination: any RecordDestination,
+        _ work: inout RecordsWork,
+        attempts: Int,
+        setsAside: Bool = false
+    ) async throws {
+        guard !failures.isEmpty else { return }
+        let now = shared.options.time.now()
+        try await untilDone("failed records cannot be spooled") { [lines = work.lines] in
+            try await shared.spoolThreads.run { _ in
+                for (place, failure) in failures {
+                    let line = chunk.failureLine(
+                        place,
+                        failure,
+                        attempts: attempts,
+                        destination,
+                        now: now
+                    )
+                    if setsAside {
+                        try lines.addAside(line, destination.errorOutputType)
+                    } else {
+                        try line.withUnsafeBytes { try lines.add($0, destination.errorOutputType) }
+                    }
+                }
+            }
+        }
+        work.failed += failures.count
+    }
+
+    /// Puts failed records into their bucket, however long that takes.
+    private func keep(_ part: Spooler.Part, hasGivenUp: Bool) async throws {
+        var delays = shared.options.retryDelays
+        var generator = SystemRandomNumberGenerator()
+        var attempts = 0
+        while true {
+            attempts += 1
+            switch try await shared.options.store.put(part.object, as: part.plan) {
+            case .delivered:
+                outage.bucketAnswered(logger)
+                return logger.info(
+                    "failed records are kept",
+                    metadata: facts(part, ["attempts": "\(attempts)"])
+                )
+            case .failed(let failure):
+                if hasGivenUp { outage.destinationFailed(logger) }
+                outage.bucketFailed(logger)
+                logger.warning(
+                    "delivery failed, another try follows",
+                    metadata: facts(part, ["attempts": "\(attempts)", "error": "\(failure)"])
+                )
+            }
+            let delay = delays.next(using: &generator)
+            try await shared.options.time.sleep(until: shared.options.time.now() + delay)
+        }
+    }
+
+    private func keepAside(_ part: Spooler.Part) async throws {
+        let (path, total) = try await trying("refused records cannot be set aside") { [self] in
+            try await shared.spoolThreads.run { [setAside] _ in
+                try setAside.keep(part.object, as: part.plan, records: part.records)
+            }
+        }
+        logger.error(
+            "set aside: the destination refused them for good",
+            metadata: facts(part, ["path": "\(path)", "records_set_aside": "\(total)"])
+        )
+    }
+
+    private func destination(
+        _ configuration: DestinationConfiguration
+    ) throws -> any RecordDestination {
+        try destinations.withLock { known in
+            if let destination = known[configuration] { return destination }
+            guard let factory = shared.options.recordDestinations else {
+                throw FirehoseError(.invalidArgument, "this server delivers objects alone")
+            }
+            let destination = try factory.make(configuration, stream: name)
+            // Few at a time; those of former configurations are over soon.
+            if known.count >= 4 { known.removeAll() }
+            known[configuration] = destination
+            return destination
+        }
+    }
+}

@@ -1,0 +1,64 @@
+internal import Logging
+internal import Records
+
+/// What is done where nothing helps but another try.
+extension StreamPipeline {
+    /// What can only fail for want of disk, of a key or the like, and is tried until it works.
+    struct Trouble: Error {
+        var message: Logger.Message
+        var cause: any Error
+    }
+
+    static let troubleDelays = RetryDelays(base: .seconds(5), cap: .seconds(60))
+
+    func trying<Value: Sendable>(
+        _ message: Logger.Message,
+        _ work: () async throws -> Value
+    ) async throws -> Value {
+        do {
+            return try await work()
+        } catch is CancellationError {
+            throw CancellationError()
+        } catch {
+            throw Trouble(message: message, cause: error)
+        }
+    }
+
+    /// Repeats `work`, with pauses, while it has `Trouble`.
+    func overTrouble(_ work: () async throws -> Void) async throws {
+        var delays = Self.troubleDelays
+        var generator = SystemRandomNumberGenerator()
+        while true {
+            do {
+                return try await work()
+            } catch let trouble as Trouble {
+                logger.error(trouble.message, metadata: ["error": "\(trouble.cause)"])
+                try Task.checkCancellation()
+                await pause(.seconds(2) + delays.next(using: &generator))
+            }
+        }
+    }
+
+    /// Repeats what can only fail for want of disk or the like, until it works.
+    func untilDone<Value: Sendable>(
+        _ trouble: Logger.Message,
+        _ work: () async throws -> Value
+    ) async throws -> Value {
+        while true {
+            do {
+                return try await work()
+            } catch is CancellationError {
+                throw CancellationError()
+            } catch {
+                logger.error(trouble, metadata: ["error": "\(error)"])
+                try Task.checkCancellation()
+                await pause(.seconds(5))
+            }
+        }
+    }
+
+    func pause(_ duration: Duration) async {
+        let time = shared.options.time
+        try? await time.sleep(until: time.now() + duration)  // cancellation shows in the loop
+    }
+}

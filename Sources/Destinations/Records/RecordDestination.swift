@@ -1,0 +1,95 @@
+package import Records
+
+/// A destination that takes records in requests, and may take some and refuse others.
+///
+/// It says what happened, and never decides whether to try again.
+package protocol RecordDestination: Sendable {
+    /// What one request may hold at the most.
+    var requestLimits: RequestLimits { get }
+    /// How what failed is tried again.
+    var retryRules: RetryRules { get }
+    /// What its failed records are delivered as.
+    var errorOutputType: ErrorOutputType { get }
+
+    /// Finds records that would be refused whatever the destination thinks of them.
+    ///
+    /// Blocks for as long as it takes to read them.
+    ///
+    /// - Returns: Their places among the items, with the reason.
+    func refusals(of records: DeliveryRecords) -> [Int: DeliveryFailure]
+
+    /// Makes one attempt with some of the records, in order.
+    ///
+    /// - Throws: `CancellationError` alone.
+    func send(_ records: DeliveryRecords, _ items: [Int]) async throws -> DeliveryAnswer
+
+    /// The members of a failed record's line that are this destination's own: those before and those
+    /// behind `rawData`.
+    func failureMembers(
+        of item: DeliveryRecords.Item,
+        in records: DeliveryRecords
+    ) -> (before: [(name: String, value: JSONValue)], after: [(name: String, value: JSONValue)])
+}
+
+/// What a request may hold.
+package struct RequestLimits: Sendable {
+    /// Bytes of record data.
+    package var dataBytes: UInt64
+    /// Records.
+    package var records: UInt64
+}
+
+/// When a destination is tried again.
+package struct RetryRules: Sendable {
+    /// What the retry duration is counted from.
+    package enum Clock: Sendable {
+        /// The first attempt.
+        case firstAttempt
+        /// The first failure, without the time that was spent waiting for answers.
+        case firstFailure
+    }
+
+    /// How long it is tried again; zero for not at all.
+    package var duration: Duration
+    /// From when on.
+    package var clock: Clock
+    /// The waits between attempts; nil for the server's own.
+    package var delays: RetryDelays?
+}
+
+/// What became of one record in an attempt.
+package enum RecordFate: Sendable, Hashable {
+    case delivered
+    /// Another attempt may go better.
+    case failed(DeliveryFailure)
+    /// No attempt will.
+    case refused(DeliveryFailure)
+}
+
+/// What became of an attempt.
+package struct DeliveryAnswer: Sendable {
+    /// A fate for each record that was sent, in order.
+    package var fates: [RecordFate]
+    /// How long the destination asks to be left alone.
+    package var retryAfter: Duration?
+    /// How long its answers were waited for.
+    package var waited: Duration
+    /// Whether refused records are to be kept on disk, not in the bucket for failed ones.
+    package var setsAside = false
+
+    /// An answer.
+    package init(fates: [RecordFate], retryAfter: Duration? = nil, waited: Duration = .zero) {
+        self.fates = fates
+        self.retryAfter = retryAfter
+        self.waited = waited
+    }
+
+    /// The same fate for all of so many records.
+    init(all fate: RecordFate, _ count: Int, retryAfter: Duration? = nil, waited: Duration) {
+        self.init(
+            fates: Array(repeating: fate, count: count),
+            retryAfter: retryAfter,
+            waited: waited
+        )
+    }
+}

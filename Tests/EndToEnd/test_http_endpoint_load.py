@@ -1,0 +1,165 @@
+"""Ten thousand requests to HTTP endpoints that fail at random, each judged as it arrives.
+
+The full load runs with HYDRANT_FULL_LOAD=1; HYDRANT_SEED repeats an earlier run's choices.
+"""
+
+import os
+import random
+
+import pytest
+
+from endpoint_loads import Findings, Lane, SmallPuts, compare, identities
+from endpoint_streams import EndpointBench
+from firehose_receiver import FirehoseReceiver
+from firehose_replies import FAULTS, later
+from ports import free_port
+from producers import Ledger
+from waiting import wait_until
+
+pytest_plugins = ["endpoint_fixtures"]
+
+pytestmark = [pytest.mark.usefixtures("no_violations"), pytest.mark.timeout(900)]
+
+FULL = os.environ.get("HYDRANT_FULL_LOAD") == "1"
+
+REQUESTS, STREAMS = (10_000, 120) if FULL else (1_500, 60)
+
+REQUESTS_WITH_KILLS = REQUESTS // 3
+
+KILLS = 2
+
+FAULTY_SHARE = 0.1
+
+PATIENCE_SECONDS = 600 if FULL else 90
+
+RANDOM_FAULTS = [reply for name, (reply, _) in FAULTS.items() if name != "1 GiB"] + [later(0.2)]
+
+
+class Load:
+    """Streams of all kinds of requests, and what arrived of them."""
+
+    def __init__(self, bench: EndpointBench, seed: int, *, forgiving: bool = False):
+        self.bench = bench
+        self.seed = seed
+        chance = random.Random(seed)
+
+        def plan(_):
+            return chance.choice(RANDOM_FAULTS) if chance.random() < FAULTY_SHARE else None
+
+        self.lanes = []
+        for number in range(STREAMS):
+            place = {
+                "plan": plan,
+                "forgiving": forgiving,
+                "compressed": number % 2 == 0,
+                "access_key": f"key {number}" if number % 3 else None,
+                "attributes": {"number": str(number)} if number % 5 else None,
+            }
+            flow = bench.http_flow(place=place)
+            arrived = [0]
+            self.lanes.append(Lane(flow, Ledger(number), self._counter(flow.place, arrived)))
+
+    @staticmethod
+    def _counter(place, state: list[int]):
+        """Counts a place's records without looking at a request twice."""
+        read = [0]
+
+        def count() -> int:
+            new = place.requests[read[0] :]
+            read[0] += len(new)
+            state[0] += sum(len(each.records) for each in new if each.is_first)
+            return state[0]
+
+        return count
+
+    def firsts(self) -> int:
+        """How many requests came, retries left out."""
+        return sum(lane.flow.place.firsts() for lane in self.lanes)
+
+    def findings(self) -> Findings:
+        """What the endpoints have taken, compared with what was put."""
+        found = Findings()
+        for lane in self.lanes:
+            records = lane.flow.place.records()
+            compare(lane, (each for record in records for each in identities(record)), found)
+        return found
+
+    def settle(self) -> Findings:
+        """Waits until all that was acknowledged is taken, and no request is under way."""
+        wait_until(
+            lambda: not self.findings().missing,
+            "all records",
+            timeout=PATIENCE_SECONDS,
+            pause=0.5,
+        )
+        return self.findings()
+
+    def summary(self, title: str) -> str:
+        """One line of counts."""
+        requests = [each for lane in self.lanes for each in lane.flow.place.requests]
+        firsts = sum(each.is_first for each in requests)
+        acknowledged = sum(lane.ledger.acknowledged for lane in self.lanes)
+        return (
+            f"{title} (HYDRANT_SEED={self.seed}): {acknowledged:,} records acknowledged; "
+            f"{firsts:,} requests and {len(requests) - firsts:,} retries on {STREAMS} streams; "
+            f"{self.findings()}"
+        )
+
+
+@pytest.fixture
+def seed() -> int:
+    """What all choices of a test come from."""
+    found = int(os.environ.get("HYDRANT_SEED", random.randrange(2**32)))
+    print(f"HYDRANT_SEED={found}")
+    return found
+
+
+def violations(http: FirehoseReceiver) -> list[str]:
+    """What the receiver has to complain about."""
+    return http.violations[:5]
+
+
+def test_every_request_is_as_aws_specifies_it(start_endpoints, seed, report_counts):
+    load = Load(start_endpoints(), seed)
+    with SmallPuts(
+        load.bench.hydrant, load.lanes, enough=lambda: load.firsts() >= REQUESTS, seed=seed
+    ) as puts:
+        puts.wait(timeout=PATIENCE_SECONDS)
+    findings = load.settle()
+    report_counts(load.summary("HTTP endpoints that fail at random"))
+    findings.assert_exactly_once()
+    assert violations(load.bench.http) == []
+    assert load.firsts() >= REQUESTS
+    assert all(lane.flow.bucket.keys() == [] for lane in load.lanes)
+
+
+def test_no_kill_loses_a_record_on_its_way_to_http_endpoints(start_endpoints, seed, report_counts):
+    """Requests that were taken may come again, but with their ids."""
+    load = Load(start_endpoints(port=free_port()), seed, forgiving=True)
+    hydrant = load.bench.hydrant
+    with SmallPuts(
+        hydrant,
+        load.lanes,
+        enough=lambda: load.firsts() >= REQUESTS_WITH_KILLS,
+        seed=seed,
+        survives_outages=True,
+    ) as puts:
+        for kill in range(KILLS):
+            share = (kill + 1) / (KILLS + 1) * REQUESTS_WITH_KILLS
+            wait_until(
+                lambda share=share: puts.is_over or load.firsts() >= share,
+                f"{share:,.0f} requests",
+                timeout=PATIENCE_SECONDS,
+                pause=0.005,
+            )
+            assert not puts.is_over, "the load was over before the last kill"
+            hydrant.sigkill()
+            hydrant.start()
+        puts.wait(timeout=PATIENCE_SECONDS)
+    findings = load.settle()
+    report_counts(load.summary(f"HTTP endpoints and {KILLS} kills"))
+    findings.assert_at_least_once()
+    # Under another id it would have come a second time for those who look at ids.
+    assert findings.repeated == []
+    assert violations(load.bench.http) == []
+    assert all(lane.flow.bucket.keys() == [] for lane in load.lanes)
