@@ -3,7 +3,8 @@
 SWIFT ?= swift
 VENV := .build/venv
 HYDRANT := .build/release/hydrant
-PYTEST_FLAGS ?=
+# Most end-to-end tests wait more than they compute.
+PYTEST_FLAGS ?= --numprocesses 3 --dist loadfile
 
 .DEFAULT_GOAL := help
 .PHONY: help build test lint test-swift test-end-to-end demo bench system tools clean

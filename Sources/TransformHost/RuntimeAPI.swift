@@ -51,6 +51,8 @@ private final class RuntimeHandler: ChannelInboundHandler {
     /// How much of the body is kept.
     private var keptBytes = 0
     private var waiting: Int?
+    /// The invocation whose answer this connection brings.
+    private var answered: String?
 
     init(_ session: RuntimeSession, functionARN: String) {
         self.session = session
@@ -64,7 +66,12 @@ private final class RuntimeHandler: ChannelInboundHandler {
             body = []
             bodyBytes = 0
             let path = Self.path(head)
-            let isResponse = path.count == 3 && path.last == "response" && session.expects(path[1])
+            let bound = NIOLoopBound(self, eventLoop: context.eventLoop)
+            let loop = context.eventLoop
+            let isResponse =
+                path.count == 3 && path.last == "response"
+                && session.beginAnswer(path[1]) { loop.execute { bound.value.dropAnswer() } }
+            answered = isResponse ? path[1] : nil
             keptBytes = isResponse ? Self.maximumBodyBytes : Self.maximumMessageBytes
             if head.headers.first(name: "Expect")?.lowercased() == "100-continue" {
                 let goOn = HTTPResponseHead(version: .http1_1, status: .continue)
@@ -83,6 +90,13 @@ private final class RuntimeHandler: ChannelInboundHandler {
         context.fireChannelInactive()
     }
 
+    /// Another connection brings the answer.
+    private func dropAnswer() {
+        answered = nil
+        body = []
+        keptBytes = 0
+    }
+
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
         context.close(promise: nil)
     }
@@ -94,7 +108,10 @@ private final class RuntimeHandler: ChannelInboundHandler {
         case (.POST, 2, "init", "error"):
             session.initializationFailed(reason(head))
             accepted(context)
-        case (.POST, 3, "invocation", "response"): report(path[1], .success(Block(body)), context)
+        case (.POST, 3, "invocation", "response"):
+            guard answered == path[1] else { return unknownRequest(context) }
+            answered = nil
+            report(path[1], .success(Block(body)), context)
         case (.POST, 3, "invocation", "error"):
             let failure = InvocationFailure(.functionError, reason(head), endsProcess: false)
             report(path[1], .failure(failure), context)
@@ -153,13 +170,16 @@ private final class RuntimeHandler: ChannelInboundHandler {
             "the response is larger than \(Self.maximumBodyBytes) bytes"
         )
         switch session.report(requestID, isTooLarge ? .failure(tooLarge) : outcome) {
-        case .unknownRequest:
-            error(.badRequest, "InvalidRequestID", "Invalid request ID", context)
+        case .unknownRequest: unknownRequest(context)
         case .accepted where isTooLarge:
             error(.payloadTooLarge, "RequestEntityTooLarge", tooLarge.reason, context)
         case .accepted:
             accepted(context)
         }
+    }
+
+    private func unknownRequest(_ context: ChannelHandlerContext) {
+        error(.badRequest, "InvalidRequestID", "Invalid request ID", context)
     }
 
     /// What the process says went wrong, for the operator.

@@ -31,6 +31,8 @@ final class RuntimeSession: Sendable {
         var pending: Invocation?
         var currentID: String?
         var outcome: Outcome?
+        /// Drops the answer to it that is being received.
+        var drop: (@Sendable () -> Void)?
         var waiter: CheckedContinuation<Result<Block, InvocationFailure>, Never>?
         /// Why no invocation can succeed any more.
         var failure: InvocationFailure?
@@ -42,6 +44,7 @@ final class RuntimeSession: Sendable {
     func invoke(_ invocation: Invocation) async throws(InvocationFailure) -> Block {
         let answer = state.withLock { state -> (@Sendable (Invocation) -> Void)? in
             state.currentID = invocation.requestID
+            state.drop = nil
             state.outcome = state.failure.map { .failure($0) }
             guard state.failure == nil else { return nil }
             defer { state.waiting = nil }
@@ -94,9 +97,19 @@ final class RuntimeSession: Sendable {
         answer?(invocation)
     }
 
-    /// Whether an answer to an invocation would be taken.
-    func expects(_ requestID: String) -> Bool {
-        state.withLock { $0.currentID == requestID && $0.outcome == nil && $0.pending == nil }
+    /// An answer to an invocation begins to come; false where none is expected.
+    ///
+    /// Only one is kept in memory: of another that is on its way, `drop` was given, and is called.
+    func beginAnswer(_ requestID: String, drop: @escaping @Sendable () -> Void) -> Bool {
+        let (isExpected, former) = state.withLock { state in
+            guard state.currentID == requestID, state.outcome == nil, state.pending == nil else {
+                return (false, nil as (@Sendable () -> Void)?)
+            }
+            defer { state.drop = drop }
+            return (true, state.drop)
+        }
+        former?()
+        return isExpected
     }
 
     /// The process answers an invocation, or says that it failed; `evenIfPending`, one that it did not

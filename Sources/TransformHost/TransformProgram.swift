@@ -146,7 +146,7 @@ extension TransformProgram {
             case "memoryMiB": isValid = Self.set(&memoryMiB, value, 16...65536)
             case "openFiles": isValid = Self.set(&openFiles, value, 16...65536)
             case "recycleAfter": isValid = Self.set(&recycleAfter, value, 1...1_000_000_000)
-            case "environment": isValid = setEnvironment(value)
+            case "environment": isValid = try setEnvironment(value, file)
             default: throw Failure(description: "\(file): \(key) is not a setting")
             }
             guard isValid else {
@@ -169,10 +169,16 @@ extension TransformProgram {
         return true
     }
 
-    private mutating func setEnvironment(_ value: JSONValue) -> Bool {
+    private mutating func setEnvironment(_ value: JSONValue, _ file: String) throws(Failure) -> Bool
+    {
         guard let members = value.object else { return false }
         for (name, value) in members {
-            guard Self.isVariableName(name) else { return false }
+            guard Self.isVariableName(name) else {
+                throw Failure(
+                    description:
+                        "\(file): environment has \(name), a name that a shell does not pass on"
+                )
+            }
             switch value {
             case .null: environment[name] = .some(nil)
             case .string(let text) where !text.utf8.contains(0): environment[name] = text
@@ -185,7 +191,7 @@ extension TransformProgram {
     /// Whether a shell passes a variable of that name on.
     private static func isVariableName(_ name: String) -> Bool {
         guard let first = name.utf8.first, !(0x30...0x39).contains(first),
-            !["PWD", "OLDPWD", "SHLVL", "IFS", "_"].contains(name)
+            !["PWD", "OLDPWD", "SHLVL", "IFS", "PPID", "OPTIND", "_"].contains(name)
         else { return false }
         return name.utf8.allSatisfy { byte in
             byte == UInt8(ascii: "_") || (0x30...0x39).contains(byte)

@@ -50,6 +50,18 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo):
     return report
 
 
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Hands what was counted to the process that prints it, where tests run in several."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["counts"] = session.config.stash[COUNTS]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node, error) -> None:
+    """Takes what a process has counted."""
+    node.config.stash[COUNTS].extend(getattr(node, "workeroutput", {}).get("counts", []))
+
+
 def pytest_terminal_summary(terminalreporter, config: pytest.Config) -> None:
     """Prints what the load tests counted, also when they passed."""
     if counts := config.stash[COUNTS]:

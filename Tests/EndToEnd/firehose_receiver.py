@@ -64,6 +64,8 @@ class Request:
     """By the monotonic clock."""
     is_first: bool
     """Whether no request before had its id."""
+    asks_first: bool
+    """Whether the client wanted to hear that it may send the body."""
     is_taken: bool = False
     """Whether it was answered as a success; set before that."""
     written: int = 0
@@ -108,6 +110,10 @@ class Place:
     plan: Plan = lambda _: None
     requests: list[Request] = field(default_factory=list)
     """All so far, retries among them, in the order in which they came."""
+    firsts: int = 0
+    """How many of them were no retries."""
+    arrived: int = 0
+    """How many records these had."""
 
     @property
     def source_arn(self) -> str:
@@ -122,10 +128,6 @@ class Place:
     def records(self) -> list[bytes]:
         """The records of all requests that were taken."""
         return [record for each in self.taken() for record in each.records]
-
-    def firsts(self) -> int:
-        """How many requests came, retries left out."""
-        return sum(each.is_first for each in list(self.requests))
 
     def wait_for(self, *records: bytes, timeout: float = 30) -> list[Request]:
         """Waits until exactly these records were taken, in any order; returns the requests."""
@@ -180,9 +182,7 @@ class FirehoseReceiver(Receiver):
         self.complain(exchange, again)
         (reply or take)(exchange, request)
 
-    def _note(
-        self, exchange: Exchange, place: Place, found: dict
-    ) -> tuple[Request, list[str]]:
+    def _note(self, exchange: Exchange, place: Place, found: dict) -> tuple[Request, list[str]]:
         """Remembers a request; also says what is wrong between it and those before."""
         records = found["records"]
         known_place, known = self._ids.get(found["id"], (place, None))
@@ -190,11 +190,14 @@ class FirehoseReceiver(Receiver):
             number=len(place.requests),
             when=exchange.when,
             is_first=known is None,
+            asks_first="Expect" in exchange.headers,
             **found,
         )
         place.requests.append(request)
         self._ids[request.id] = (place, request)
         if known is None:
+            place.firsts += 1
+            place.arrived += len(records)
             telling = [each for each in records if len(each) >= TELLING_BYTES]
             marks = [hashlib.blake2b(each, digest_size=16).digest() for each in telling]
             twice = len(marks) - len(set(marks)) + len(self._seen[place].intersection(marks))

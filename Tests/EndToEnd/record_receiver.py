@@ -18,7 +18,9 @@ from certificates import Pair
 
 GUID = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 
-ORDINARY_HEADERS = {"host", "user-agent", "accept", "connection", "content-type", "content-length"}
+ORDINARY_HEADERS = {
+    *("host", "user-agent", "accept", "connection", "expect", "content-type", "content-length"),
+}
 """What every client may send. Anything else must be expected."""
 
 JSON_TYPE = "application/json"

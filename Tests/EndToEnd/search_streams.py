@@ -27,9 +27,6 @@ PROCESSING_FOLDER = "processing_failed/"
 
 QUERY = "filter_path=errors,items.*.status,items.*.error.type,items.*.error.reason"
 
-IN_ONE_REQUEST = {"SizeInMBs": 5, "IntervalInSeconds": 1}
-"""Long enough for all records of a put to be in one buffer."""
-
 NO_IDS = {"DocumentIdOptions": {"DefaultDocumentIdFormat": "NO_DOCUMENT_ID"}}
 
 DELIVERED = "delivered"
@@ -262,6 +259,7 @@ class SearchBench:
     ) -> SearchFlow:
         """Creates a stream to `faults`, or to osmem itself, at a path; what is None is left out.
 
+        By default it delivers at once: what one batch put is in one buffer, and that alone.
         `s3` are members of its S3 configuration, `members` its own, `extra` those of the request.
         """
         index = index or fresh_name("index")

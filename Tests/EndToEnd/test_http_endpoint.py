@@ -37,7 +37,7 @@ MOST_DATA_BYTES = 16 * MEBIBYTE
 ATTRIBUTES = {
     "deployment -context": "pre-prod-gamma",
     "device-types": "",
-    "ünïcödé 日本": "🚰 \u2028 Å",
+    "ünïcödé 日本": "🚰 Å",
     'quotes"and\\': "{\"a\": [1, 'b']}",
 }
 
@@ -73,6 +73,15 @@ def test_bodies_can_be_packed(endpoints):
     flow = endpoints.http_flow(place={"compressed": True})
     flow.put(*AWKWARD_RECORDS, *texts(400))
     flow.place.wait_for(*flow.records)
+
+
+def test_large_bodies_are_sent_without_asking(endpoints):
+    """Endpoints that know nothing of 100 (Continue) would cost every request a second."""
+    flow = endpoints.http_flow()
+    flow.put(*[os.urandom(MAXIMUM_RECORD_BYTES) for _ in range(3)])
+    requests = flow.place.wait_for(*flow.records)
+    assert max(each.body_bytes for each in requests) > MEBIBYTE
+    assert not any(each.asks_first for each in requests)
 
 
 def test_encoding_none_is_no_encoding(endpoints):

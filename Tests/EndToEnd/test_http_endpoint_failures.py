@@ -237,30 +237,31 @@ def test_nothing_secret_leaks(endpoints):
 
 
 def test_the_time_between_tries_doubles(flows):
-    """1 s and 2 s, each up to 15 % more or less."""
+    """1 s and 2 s, each up to 15 % more or less; a last try may come when the time is over."""
     flow = flows["4 s"]
     (failed,) = flow.wait_for_failures(1)
-    assert failed.attempts == 3
+    assert failed.attempts == len(flow.place.requests) in (3, 4)
     times = [each.when for each in flow.place.requests]
     gaps = [after - before for before, after in zip(times, times[1:], strict=False)]
-    assert len(gaps) == 2
-    for gap, expected in zip(gaps, (1, 2), strict=True):
+    for gap, expected in zip(gaps, (1, 2), strict=False):
         assert 0.85 * expected - 0.05 < gap < 1.15 * expected + SLACK_SECONDS, gaps
+    assert times[-1] - times[0] < 4 + SLACK_SECONDS
 
 
 def test_tries_end_with_their_time(flows):
     flow = flows["2 s"]
     (failed,) = flow.wait_for_failures(1)
-    assert failed.attempts == len(flow.place.requests) == 2
-    assert failed.ended - failed.arrived < 4_000 + 1_000 * SLACK_SECONDS
+    assert failed.attempts == len(flow.place.requests) in (2, 3)
+    assert flow.place.requests[-1].when - flow.place.requests[0].when < 2 + SLACK_SECONDS
+    assert failed.ended - failed.arrived < 2_000 + 1_000 * SLACK_SECONDS
 
 
 def test_waits_for_answers_are_not_counted(flows):
-    """By the clock on the wall, the third try would come after the end of its time."""
-    flow = flows["4 s of slow answers"]
-    (failed,) = flow.wait_for_failures(1)
-    assert failed.attempts == len(flow.place.requests) == 3
-    assert failed.ended - failed.arrived > 6_000
+    """There are as many tries as if answers came at once."""
+    quick, slow = (flows[each].wait_for_failures(1)[0] for each in ("4 s", "4 s of slow answers"))
+    assert slow.attempts == len(flows["4 s of slow answers"].place.requests) == quick.attempts
+    waits = slow.attempts * 1_500
+    assert slow.ended - slow.arrived > waits + 2_500
 
 
 # MARK: 413
@@ -317,11 +318,10 @@ def test_a_try_after_a_restart_has_the_same_id(start_endpoints, stop):
     bench.hydrant.start()
     flow.place.wait_for(*flow.records)
     assert count < len(flow.place.requests)
-    assert len({each.id for each in flow.place.requests}) == flow.place.firsts()
+    assert len({each.id for each in flow.place.requests}) == flow.place.firsts
 
 
-def test_the_time_of_the_first_failure_is_not_extended_by_a_restart(start_endpoints):
-    """Given up is given up: a record is not tried for ever by a server that keeps dying."""
+def test_what_failed_before_a_restart_is_given_up_after_it(start_endpoints):
     bench = start_endpoints()
     flow = bench.http_flow(place={"plan": lambda _: refusal(503)}, retry=3)
     flow.put(RECORD)

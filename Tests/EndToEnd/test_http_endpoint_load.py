@@ -5,6 +5,7 @@ The full load runs with HYDRANT_FULL_LOAD=1; HYDRANT_SEED repeats an earlier run
 
 import os
 import random
+from functools import partial
 
 import pytest
 
@@ -56,25 +57,12 @@ class Load:
                 "attributes": {"number": str(number)} if number % 5 else None,
             }
             flow = bench.http_flow(place=place)
-            arrived = [0]
-            self.lanes.append(Lane(flow, Ledger(number), self._counter(flow.place, arrived)))
-
-    @staticmethod
-    def _counter(place, state: list[int]):
-        """Counts a place's records without looking at a request twice."""
-        read = [0]
-
-        def count() -> int:
-            new = place.requests[read[0] :]
-            read[0] += len(new)
-            state[0] += sum(len(each.records) for each in new if each.is_first)
-            return state[0]
-
-        return count
+            arrived = partial(getattr, flow.place, "arrived")
+            self.lanes.append(Lane(flow, Ledger(number), arrived))
 
     def firsts(self) -> int:
         """How many requests came, retries left out."""
-        return sum(lane.flow.place.firsts() for lane in self.lanes)
+        return sum(lane.flow.place.firsts for lane in self.lanes)
 
     def findings(self) -> Findings:
         """What the endpoints have taken, compared with what was put."""

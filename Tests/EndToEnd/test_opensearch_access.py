@@ -20,7 +20,6 @@ from plaintext import forms
 from search_fixtures import endpoint_settings
 from search_streams import (
     ELASTICSEARCH,
-    IN_ONE_REQUEST,
     OPENSEARCH,
     create_search_stream,
     numbered,
@@ -67,12 +66,12 @@ def authorization(bulk: Bulk) -> str | None:
 def test_a_password_in_the_endpoint_is_shown_to_the_server_alone(start_search, faults, kind):
     """Neither to who describes the stream, nor in the log, whatever goes wrong."""
     search = start_search("--log-level", "debug")
-    faults.plan = one_by_one(answer(401), reset())
+    faults.plan = one_by_one(answer(401))
     endpoint = with_user(faults.endpoint, f"user:{PASSWORD}")
-    flow = search.flow(endpoint=endpoint, kind=kind, hints=IN_ONE_REQUEST)
+    flow = search.flow(endpoint=endpoint, kind=kind)
     flow.put(*numbered(2), b"bad")
     _, (failed,) = flow.settle(2, 1)
-    assert [authorization(each) for each in faults.requests] == [basic("user", PASSWORD)] * 3
+    assert [authorization(each) for each in faults.requests] == [basic("user", PASSWORD)] * 2
 
     starred = endpoint.replace(PASSWORD, "****")
     assert described(search.client, flow.stream, kind)["ClusterEndpoint"] == starred
@@ -140,7 +139,7 @@ def test_requests_are_signed_as_aws_signs_them(start_search, faults, tmp_path, t
     environment = AWS | ({"AWS_SESSION_TOKEN": token} if token else {})
     search = start_search(*settings, environment=environment)
     paths = ["", "/packed", "/some%20path/%C3%A4"]
-    flows = [search.flow(faults, path=path, hints=IN_ONE_REQUEST) for path in paths]
+    flows = [search.flow(faults, path=path) for path in paths]
     for flow in flows:
         flow.put(*numbered(3, text="ä"))
     for flow in flows:

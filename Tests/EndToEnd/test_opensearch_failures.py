@@ -22,7 +22,6 @@ from search_streams import (
     DELIVERED,
     ELASTICSEARCH,
     FAILED_ONCE,
-    IN_ONE_REQUEST,
     KEPT,
     OPENSEARCH,
     milliseconds,
@@ -84,7 +83,7 @@ NO_DOCUMENTS = [
 
 def test_records_that_are_no_documents_are_not_sent(search, faults):
     """They fail at once and by themselves: those between them are delivered."""
-    flow = search.flow(faults, hints=IN_ONE_REQUEST)
+    flow = search.flow(faults)
     good = numbered(len(NO_DOCUMENTS))
     flow.put(*[each for pair in zip(good, NO_DOCUMENTS, strict=True) for each in pair])
     documents, failed = flow.settle(len(good), len(NO_DOCUMENTS))
@@ -109,7 +108,7 @@ def test_records_that_are_no_documents_are_not_sent(search, faults):
 )
 def test_members_that_are_there_twice_fail_a_document(search, document):
     """Whoever notices: OpenSearch does, for which of them counts is anybody's guess."""
-    flow = search.flow(hints=IN_ONE_REQUEST)
+    flow = search.flow()
     flow.put(b'{"n": 1}', document, b'{"n": 2}')
     _, (failed,) = flow.settle(2, 1)
     assert (failed.raw, failed.code) == (document, "400")
@@ -120,7 +119,7 @@ def test_documents_may_be_nested_as_deeply_as_there_is_room(search, faults):
     """It is for OpenSearch to say how deep is too deep; here it refuses all of these."""
     deep = [b'{"a":' * depth + b"1" + b"}" * depth for depth in (1_000, 20_000, 150_000)]
     deep += [b'{"a":' + b"[" * 400_000 + b"]" * 400_000 + b"}"]
-    flow = search.flow(faults, hints=IN_ONE_REQUEST)
+    flow = search.flow(faults)
     faults.plan = always(refuse(lambda each: Refusal(400) if b'"n"' not in each.document else None))
     flow.put(b'{"n": 1}', *deep, b'{"n": 2}')
     _, failed = flow.settle(2, len(deep))
@@ -134,7 +133,7 @@ def test_documents_may_be_nested_as_deeply_as_there_is_room(search, faults):
 @pytest.mark.parametrize("kind", [OPENSEARCH, ELASTICSEARCH])
 def test_a_document_that_does_not_fit_the_mapping_fails(search, faults, kind):
     """Every member of the line about it is looked at, and the name of its object."""
-    flow = search.flow(faults, kind=kind, hints=IN_ONE_REQUEST)
+    flow = search.flow(faults, kind=kind)
     flow.osmem.create_index(flow.index, n={"type": "long"})
     before = milliseconds(datetime.now(UTC))
     flow.put(b'{"n": 1}', b'{"n": "no number"}\n', b'{"n": 2}', b"bad")
@@ -184,7 +183,7 @@ def test_the_prefix_says_where_failed_records_lie(search):
 def test_refused_documents_are_not_sent_again(search, faults, status):
     """Those beside them are delivered; retry time is left."""
     faults.plan = always(refuse(lambda each: Refusal(status) if b"bad" in each.document else None))
-    flow = search.flow(faults, hints=IN_ONE_REQUEST)
+    flow = search.flow(faults)
     flow.put(*numbered(5), b'{"bad": 1}', b'{"n": 5}', b'{"bad": 2}')
     _, failed = flow.settle(6, 2)
     assert {(each.code, each.attempts) for each in failed} == {(str(status), 1)}
@@ -203,7 +202,7 @@ def test_only_busy_documents_are_sent_again(search, faults):
         return next((each for n, each in busy.items() if b'{"n": %d}' % n == item.document), None)
 
     faults.plan = one_by_one(refuse(select))
-    flow = search.flow(faults, hints=IN_ONE_REQUEST)
+    flow = search.flow(faults)
     flow.put(*numbered(10))
     documents, _ = flow.settle(10)
     assert sorted(each["n"] for each in documents) == list(range(10))
@@ -217,7 +216,7 @@ def test_only_busy_documents_are_sent_again(search, faults):
 
 def test_an_index_whose_disk_is_full_gets_its_documents_later(search, faults):
     """osmem's own answer 429, until the block is taken away."""
-    flow = search.flow(faults, hints=IN_ONE_REQUEST)
+    flow = search.flow(faults)
     flow.osmem.create_index(flow.index)
     flow.osmem.block(flow.index)
     flow.put(*numbered(10))
@@ -230,7 +229,7 @@ def test_documents_fail_when_the_retry_time_is_used_up(search, faults):
     """Those that were taken meanwhile are delivered; the last answer is what failed them."""
     refusal = refuse(lambda each: BUSY if b"busy" in each.document else None)
     faults.plan = always(refusal)
-    flow = search.flow(faults, hints=IN_ONE_REQUEST, retry=1)
+    flow = search.flow(faults, retry=1)
     flow.put(*numbered(5), b'{"busy": 1}')
     _, (failed,) = flow.settle(5, 1)
     assert failed.code == "429"
@@ -247,7 +246,7 @@ def test_attempts_are_counted_for_each_record(search, faults):
         refuse(lambda each: BUSY if b"later" in each.document else None),
         refuse_all(Refusal(400)),
     )
-    flow = search.flow(faults, hints=IN_ONE_REQUEST)
+    flow = search.flow(faults)
     flow.osmem.create_index(flow.index, n=STORED_LONG)
     flow.put(b"bad", b'{"n": "conflict"}', b'{"later": 1}', b'{"n": 1}')
     _, failed = flow.settle(1, 3)
@@ -269,7 +268,7 @@ def test_data_streams_get_what_they_ask_for(search, faults):
         return ONLY_CREATE if item.action == "index" else None
 
     faults.plan = always(refuse(select))
-    flow = search.flow(faults, hints=IN_ONE_REQUEST)
+    flow = search.flow(faults)
     flow.put(*numbered(5))
     flow.settle(5)
     actions = [{item.action for item in each.items} for each in faults.requests]
@@ -282,10 +281,10 @@ def test_data_streams_get_what_they_ask_for(search, faults):
 
 def test_what_was_created_before_counts_as_delivered(search, faults):
     """The answer to a `create` was lost, and the next one meets the document itself: 409."""
-    faults.plan = one_by_one(refuse_all(ONLY_CREATE), cut, refuse_all(BUSY))
-    flow = search.flow(faults, hints=IN_ONE_REQUEST)
+    faults.plan = one_by_one(refuse_all(ONLY_CREATE), cut)
+    flow = search.flow(faults)
     flow.put(*numbered(5))
     wait_until(lambda: flow.log(DELIVERED), "the delivery")
     flow.settle(5)
-    assert [each.items[0].action for each in faults.requests] == ["index"] + ["create"] * 3
+    assert [each.items[0].action for each in faults.requests] == ["index", "create", "create"]
     assert flow.total(DELIVERED, "failed") == 0

@@ -8,12 +8,11 @@ from buckets import ObjectKey
 from bulk_replies import always, answer
 from master_keys import MANAGED, SSE, fresh_master_key, write_master_keys
 from plaintext import fresh_secret, traces
-from processed import parse_failures, transform_at_once
+from processed import IN_ONE_OBJECT, parse_failures, transform_at_once
 from search_streams import (
     DELIVERED,
     ELASTICSEARCH,
     FOLDERS,
-    IN_ONE_REQUEST,
     OPENSEARCH,
     PROCESSING_FOLDER,
     numbered,
@@ -47,10 +46,11 @@ def test_all_documents_can_be_backed_up(search, kind):
         "Prefix": "all/",
         "ErrorOutputPrefix": "errors/",
         "CompressionFormat": "GZIP",
-        "BufferingHints": IN_ONE_REQUEST,
+        "BufferingHints": IN_ONE_OBJECT,
     }
     flow = search.flow(kind=kind, S3BackupMode="AllDocuments", s3=s3)
-    flow.put(*numbered(20), b" not JSON\n", b'{"pretty":\n1}\n')
+    flow.put(*numbered(20))
+    flow.put(b" not JSON\n", b'{"pretty":\n1}\n')
     flow.settle(21, 1)
     wait_until(lambda: flow.keys("all/"), "the backup")
     (backup,) = flow.keys("all/")
@@ -67,7 +67,7 @@ def test_a_transform_comes_first(search):
     name = search.programs.write("worker", THIRDS)
     flow = search.flow(
         S3BackupMode="AllDocuments",
-        s3={"Prefix": "all/", "ErrorOutputPrefix": "errors/", "BufferingHints": IN_ONE_REQUEST},
+        s3={"Prefix": "all/", "ErrorOutputPrefix": "errors/"},
         **processing(transform_at_once(name)),
     )
     flow.put(*numbered(9))

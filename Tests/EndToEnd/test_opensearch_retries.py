@@ -23,7 +23,7 @@ from bulk_replies import (
     trickle,
 )
 from ports import free_port
-from search_streams import DELIVERED, FAILED_ONCE, IN_ONE_REQUEST, numbered
+from search_streams import DELIVERED, FAILED_ONCE, numbered
 from waiting import wait_until
 
 pytest_plugins = ["search_fixtures"]
@@ -64,8 +64,8 @@ BROKEN: dict[str, tuple[Reply, str]] = {
     "500": (answer(500, b"<html>oops</html>"), "500"),
     "503": (answer(503), "503"),
     "redirection": (answer(302, Location="http://127.0.0.1:1/_bulk"), "302"),
-    "endless": (endless(), "InvalidResponse"),
-    "endless in chunks": (endless(chunked=True), "InvalidResponse"),
+    "endless": (endless(), "ResponseTooLarge"),
+    "endless in chunks": (endless(chunked=True), "ResponseTooLarge"),
 }
 """What ends an attempt, and what it is called."""
 
@@ -129,7 +129,7 @@ def test_answers_that_lie_are_not_believed(search, faults):
 def test_what_was_not_believed_is_sent_again(search, faults):
     """As a whole; what was stored by then is not there twice."""
     plans = {name: one_by_one(lie) for name, lie in LIES.items()}
-    flows = search.flows(faults, plans, hints=IN_ONE_REQUEST)
+    flows = search.flows(faults, plans)
     for flow in flows.values():
         flow.put(*numbered(3))
     for name, flow in flows.items():
@@ -147,7 +147,7 @@ def test_what_was_not_believed_is_sent_again(search, faults):
 )
 def test_whatever_failed_as_a_whole_is_sent_again(search, faults, reply):
     faults.plan = one_by_one(reply)
-    flow = search.flow(faults, hints=IN_ONE_REQUEST)
+    flow = search.flow(faults)
     flow.put(*numbered(3))
     wait_until(lambda: flow.log(DELIVERED), "the delivery")
     flow.settle(3)
