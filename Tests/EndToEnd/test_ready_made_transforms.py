@@ -117,8 +117,10 @@ def test_nothing_in_a_record_ends_the_program(name):
         b'{"a":' * 100_000,
         b"9" * 100_000,
         b'{"host":' + b"9" * 100_000 + b"}",
-        gzip.compress(b"[" * 100_000),
-        gzip.compress(b'{"messageType":"DATA_MESSAGE","logEvents":' + b"9" * 1_000_000 + b"}"),
+        gzip.compress(b"[" * 100_000, mtime=0),
+        gzip.compress(
+            b'{"messageType":"DATA_MESSAGE","logEvents":' + b"9" * 1_000_000 + b"}", mtime=0
+        ),
         *(generator.randbytes(generator.randrange(2_000)) for _ in range(200)),
     ]
     sample = sample_event(name)
@@ -574,7 +576,8 @@ def subscription(*messages: str, kind: str = "DATA_MESSAGE") -> bytes:
         {"id": str(number), "timestamp": 1_714_979_290_000, "message": message}
         for number, message in enumerate(messages)
     ]
-    return gzip.compress(json.dumps({"messageType": kind, "logEvents": events}).encode())
+    text = json.dumps({"messageType": kind, "logEvents": events}).encode()
+    return gzip.compress(text, mtime=0)
 
 
 def test_log_messages_come_out_one_a_line():
@@ -600,14 +603,14 @@ def test_control_messages_are_dropped():
         subscription("x")[:20],
         subscription("x") + b"more",
         subscription("x") * 2,
-        gzip.compress(b""),
-        gzip.compress(b"[]"),
-        gzip.compress(b'"DATA_MESSAGE"'),
-        gzip.compress(b'{"messageType":"DATA_MESSAGE"}'),
-        gzip.compress(b'{"messageType":"DATA_MESSAGE","logEvents":[{"message":1}]}'),
-        gzip.compress(b'{"messageType":"DATA_MESSAGE","logEvents":[{}]}'),
-        gzip.compress(b'{"messageType":["DATA_MESSAGE"]}'),
-        gzip.compress(b"\xff"),
+        gzip.compress(b"", mtime=0),
+        gzip.compress(b"[]", mtime=0),
+        gzip.compress(b'"DATA_MESSAGE"', mtime=0),
+        gzip.compress(b'{"messageType":"DATA_MESSAGE"}', mtime=0),
+        gzip.compress(b'{"messageType":"DATA_MESSAGE","logEvents":[{"message":1}]}', mtime=0),
+        gzip.compress(b'{"messageType":"DATA_MESSAGE","logEvents":[{}]}', mtime=0),
+        gzip.compress(b'{"messageType":["DATA_MESSAGE"]}', mtime=0),
+        gzip.compress(b"\xff", mtime=0),
     ],
     ids=lambda record: repr(record[:24]),
 )
@@ -617,7 +620,7 @@ def test_what_is_not_from_cloudwatch_logs_fails(record):
 
 def test_a_bomb_hurts_nobody_else():
     """Zeros, a thousand times as many as there are bytes."""
-    bomb = gzip.compress(b"\0" * 200_000_000)
+    bomb = gzip.compress(b"\0" * 200_000_000, mtime=0)
     made = outcomes("cloudwatch-logs", subscription("a"), bomb, bomb, subscription("b"))
     assert made == [b"a\n", FAILED, FAILED, b"b\n"]
 
