@@ -151,7 +151,7 @@ extension StreamPipeline {
             return nil
         }
         let answer = try await destination.send(chunk.records, pending)
-        work.requests += 1
+        work.requests += answer.requests
         work.chunkAttempts += 1
         work.attempts = max(work.attempts, work.chunkAttempts)
         if work.clockStart != nil { work.waited += answer.waited }
@@ -175,7 +175,8 @@ extension StreamPipeline {
                 return destination.refusals(of: chunk.records)
             }
         }
-        try await fail(refusals.sorted { $0.key < $1.key }, chunk, destination, &work, attempts: 0)
+        let failed = refusals.sorted { $0.key < $1.key }.map { Failed($0.key, $0.value, 0) }
+        try await fail(failed, chunk, destination, &work)
         work.pending = chunk.records.items.indices.filter { refusals[$0] == nil }
     }
 
@@ -194,13 +195,14 @@ extension StreamPipeline {
         _ destination: any RecordDestination,
         _ work: inout RecordsWork
     ) async throws -> Duration? {
-        var refused: [(Int, DeliveryFailure)] = []
-        var failed: [(Int, DeliveryFailure)] = []
-        for (place, fate) in zip(pending, answer.fates) {
-            switch fate {
+        var refused: [Failed] = []
+        var failed: [Failed] = []
+        for (index, place) in pending.enumerated() {
+            let attempts = work.chunkAttempts - 1 + answer.attempts[index]
+            switch answer.fates[index] {
             case .delivered: break
-            case .refused(let failure): refused.append((place, failure))
-            case .failed(let failure): failed.append((place, failure))
+            case .refused(let failure): refused.append((place, failure, attempts))
+            case .failed(let failure): failed.append((place, failure, attempts))
             }
         }
         if failed.count < pending.count { outage.destinationAnswered(logger) }
@@ -209,11 +211,10 @@ extension StreamPipeline {
             chunk,
             destination,
             &work,
-            attempts: work.chunkAttempts,
             setsAside: answer.setsAside
         )
-        work.pending = failed.map(\.0)
-        guard let first = failed.first?.1 else {
+        work.pending = failed.map(\.place)
+        guard let first = failed.first?.failure else {
             end(chunk, &work)
             return nil
         }
@@ -222,12 +223,14 @@ extension StreamPipeline {
             work.clockStart = now
             work.waited = .zero
         }
-        let left = timeLeft(destination.retryRules, work, now)
+        var left = timeLeft(destination.retryRules, work, now)
+        // It would not listen before the time is up.
+        if let pause = answer.retryAfter, pause > left { left = .zero }
         if left <= .zero {
             outage.destinationFailed(logger)
             if !outage.isBucketAway {
                 work.hasGivenUp = true
-                try await fail(failed, chunk, destination, &work, attempts: work.chunkAttempts)
+                try await fail(failed, chunk, destination, &work)
                 end(chunk, &work)
                 return nil
             }
@@ -260,19 +263,21 @@ extension StreamPipeline {
 
     // MARK: Failed records
 
+    /// A record by its place in its chunk, why it failed, and how many requests carried it.
+    private typealias Failed = (place: Int, failure: DeliveryFailure, attempts: Int)
+
     private func fail(
-        _ failures: [(Int, DeliveryFailure)],
+        _ failures: [Failed],
         _ chunk: RecordsChunk,
         _ destination: any RecordDestination,
         _ work: inout RecordsWork,
-        attempts: Int,
         setsAside: Bool = false
     ) async throws {
         guard !failures.isEmpty else { return }
         let now = shared.options.time.now()
         try await untilDone("failed records cannot be spooled") { [lines = work.lines] in
             try await shared.spoolThreads.run { _ in
-                for (place, failure) in failures {
+                for (place, failure, attempts) in failures {
                     let line = chunk.failureLine(
                         place,
                         failure,

@@ -77,7 +77,10 @@ final class Transfer: @unchecked Sendable {
         }
         hydrant_set_long(easy, CURLOPT_UPLOAD, 1)
         // curl would ask with every upload, and wait a second where nobody answers.
-        if count < 1_000_000 { headerList = curl_slist_append(headerList, "Expect:") }
+        // What is in memory anyway is sent at once.
+        var isInMemory = false
+        if case .bytes = request.body { isInMemory = true }
+        if count < 1_000_000 || isInMemory { headerList = curl_slist_append(headerList, "Expect:") }
         hydrant_set_size(easy, CURLOPT_INFILESIZE_LARGE, curl_off_t(count))
         hydrant_set_data_callback(easy, CURLOPT_READFUNCTION, provideBody)
         hydrant_set_pointer(easy, CURLOPT_READDATA, context)

@@ -87,7 +87,8 @@ def test_a_flood_is_stopped_when_it_is_too_large(bench):
     flow.put(b"record\n")
     flow.settle()
     written = [each["written"] for each in bench.programs.traces(flow.transform, "written")]
-    assert 4_000_000 < max(written) < LARGEST_RESPONSE_BYTES + PIPE_BYTES
+    # How much the process is ahead of the server depends on how busy the machine is.
+    assert 4_000_000 < max(written) < LARGEST_RESPONSE_BYTES + 4 * PIPE_BYTES
 
 
 def test_what_a_program_says_is_logged_but_not_without_end(bench):

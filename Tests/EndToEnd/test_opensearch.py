@@ -222,6 +222,7 @@ def test_a_large_buffer_goes_out_in_several_requests(search, faults):
     flow = search.flow(faults, path="/small")
     flow.put(*documents)
     flow.settle(401)
+    wait_until(lambda: flow.total(DELIVERED, "records") == 401, "the log")
     assert max(len(each.body) for each in faults.requests) <= MEBIBYTE
     assert sum(len(each.items) for each in faults.requests) == 401
     assert flow.total(DELIVERED, "requests") == len(faults.requests)
@@ -240,6 +241,8 @@ def test_requests_that_are_too_large_are_cut_in_two(search, faults):
     # Not one by one: halves of a megabyte that fit have several documents each.
     assert len(faults.requests) < 25
     assert flow.log(FAILED_ONCE) == [], "cutting is no failure"
+    wait_until(lambda: flow.log(DELIVERED), "the line in the log")
+    assert flow.total(DELIVERED, "requests") == len(faults.requests)
 
 
 def test_buffers_grow_with_the_backlog(search, faults):

@@ -167,7 +167,7 @@ final class OpenSearchDestination: RecordDestination {
         let line = #"{"create":{"_index":"","_type":"","_id":""}}"#.utf8.count + index.utf8.count
         let total = BulkBody.maximumBytes(records, items, line + 16 + type.utf8.count)
         guard items.count == 1 || total <= maximumRequestBytes else {
-            return try await sendHalves(records, items)
+            return try await sendHalves(records, items, after: 0)
         }
         let actions = actions(records, items)
         let body = try await context.threads.run { [self] _ in
@@ -182,13 +182,16 @@ final class OpenSearchDestination: RecordDestination {
             return DeliveryAnswer(all: .failed(failure), items.count, waited: waited)
         case .success(let response):
             if response.status == 413, items.count > 1 {
-                return try await sendHalves(records, items)
+                return try await sendHalves(records, items, after: 1)
             }
             let content = reader.finish()
             let retryAfter = response.retryAfter(now: context.time.now())
             guard response.status == 200 else {
                 let text = String(decoding: content.excerpt, as: UTF8.self)
-                let failure = DeliveryFailure(code: "\(response.status)", message: text)
+                let failure = DeliveryFailure(
+                    code: "\(response.status)",
+                    message: text.isEmpty ? "the answer says nothing more" : text
+                )
                 return DeliveryAnswer(
                     all: response.status == 413 ? .refused(failure) : .failed(failure),
                     items.count,
@@ -210,12 +213,15 @@ final class OpenSearchDestination: RecordDestination {
 
     private func sendHalves(
         _ records: DeliveryRecords,
-        _ items: [Int]
+        _ items: [Int],
+        after requests: Int
     ) async throws -> DeliveryAnswer {
         let middle = items.count / 2
         var answer = try await send(records, Array(items[..<middle]))
         let second = try await send(records, Array(items[middle...]))
         answer.fates += second.fates
+        answer.attempts = (answer.attempts + second.attempts).map { $0 + requests }
+        answer.requests += second.requests + requests
         answer.waited += second.waited
         answer.retryAfter = [answer.retryAfter, second.retryAfter].compactMap(\.self).max()
         return answer

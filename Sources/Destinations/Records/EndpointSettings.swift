@@ -98,12 +98,21 @@ package struct EndpointSettings: Sendable {
         if let user, let password { entry.access = .password(user: user, password: password) }
         if let key { entry.access = .apiKey(key) }
         if let signature = object["sigV4"] {
+            let known: Set<String> = ["service", "region"]
+            if let unknown = (signature.object ?? [:]).keys.sorted()
+                .first(where: { !known.contains($0) })
+            {
+                throw Failure(description: "\(place).sigV4.\(unknown) is not known")
+            }
             guard let service = signature["service"]?.string,
                 let region = signature["region"]?.string, signature.object?.count == 2
             else { throw Failure(description: "\(place).sigV4 has a service and a region") }
             entry.access = .signature(service: service, region: region)
         }
         entry.certificateAuthority = try text("certificateAuthority")
+        if let path = entry.certificateAuthority, !Folder.exists(path) {
+            throw Failure(description: "\(place).certificateAuthority: there is no file \(path)")
+        }
         switch try text("compression") {
         case nil, "NONE": break
         case "GZIP": entry.isCompressed = true

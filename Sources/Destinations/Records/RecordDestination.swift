@@ -74,12 +74,17 @@ package struct DeliveryAnswer: Sendable {
     package var retryAfter: Duration?
     /// How long its answers were waited for.
     package var waited: Duration
+    /// How many requests carried each record, in order.
+    package var attempts: [Int]
+    /// Requests that were made.
+    package var requests = 1
     /// Whether refused records are to be kept on disk, not in the bucket for failed ones.
     package var setsAside = false
 
     /// An answer.
     package init(fates: [RecordFate], retryAfter: Duration? = nil, waited: Duration = .zero) {
         self.fates = fates
+        attempts = Array(repeating: 1, count: fates.count)
         self.retryAfter = retryAfter
         self.waited = waited
     }
