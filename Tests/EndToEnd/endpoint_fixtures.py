@@ -3,6 +3,8 @@
 Its log is JSON, because the tests count what it says.
 """
 
+import os
+import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -58,6 +60,14 @@ def start_endpoints(start_hydrant, receivers) -> StartEndpoints:
     return lambda *options, **arguments: EndpointBench(
         start_hydrant(*LOG_FORMAT, *options, **arguments), *receivers
     )
+
+
+@pytest.fixture
+def seed() -> int:
+    """What all random choices of a test come from; HYDRANT_SEED repeats those of an earlier run."""
+    found = int(os.environ.get("HYDRANT_SEED", random.randrange(2**32)))
+    print(f"HYDRANT_SEED={found}")
+    return found
 
 
 @pytest.fixture

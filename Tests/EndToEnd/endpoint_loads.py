@@ -159,6 +159,27 @@ class SmallPuts:
             raise RuntimeError(f"{answer.status}: {answer.body!r}")
 
 
+def kill_during(
+    puts: SmallPuts,
+    hydrant: Hydrant,
+    moments: Iterable[float],
+    progress: Callable[[], int],
+    *,
+    timeout: float,
+) -> None:
+    """Kills the server whenever `progress` reaches one of the `moments`, and brings it back."""
+    for moment in moments:
+        wait_until(
+            lambda moment=moment: puts.is_over or progress() >= moment,
+            f"{moment:,.0f} requests",
+            timeout=timeout,
+            pause=0.005,
+        )
+        assert not puts.is_over, "the load was over before the last kill"
+        hydrant.sigkill()
+        hydrant.start()
+
+
 @dataclass
 class Findings:
     """What arrived, compared with the ledgers. Only counts; nothing is judged."""

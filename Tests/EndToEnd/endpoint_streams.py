@@ -12,7 +12,7 @@ from buckets import Bucket, FolderBucket
 from firehose_receiver import FirehoseReceiver, Place
 from keys import write_private
 from server import Hydrant
-from splunk_receiver import RAW, SplunkReceiver, Token
+from splunk_receiver import SplunkReceiver, Token
 from streams import AT_ONCE, ROLE_ARN, destination, fresh_name, put
 from transforms import batches, client_of, log_lines
 from waiting import wait_until

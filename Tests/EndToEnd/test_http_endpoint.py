@@ -220,7 +220,7 @@ def test_a_buffer_is_cut_when_its_oldest_record_is_old_enough(endpoints):
 
 
 def test_a_large_buffer_is_sent_in_several_requests(endpoints):
-    flow = endpoints.http_flow(BufferingHints={"SizeInMBs": 20, "IntervalInSeconds": 5})
+    flow = endpoints.http_flow(BufferingHints={"SizeInMBs": 20, "IntervalInSeconds": 3})
     flow.put_quickly([random.randbytes(1_000_000) for _ in range(21)])
     requests = flow.place.wait_for(*flow.records)
     assert max(each.data_bytes for each in requests) <= MOST_DATA_BYTES
@@ -228,7 +228,7 @@ def test_a_large_buffer_is_sent_in_several_requests(endpoints):
 
 
 def test_a_request_holds_at_most_10_000_records(endpoints):
-    flow = endpoints.http_flow(BufferingHints={"SizeInMBs": 64, "IntervalInSeconds": 3})
+    flow = endpoints.http_flow(BufferingHints={"SizeInMBs": 64, "IntervalInSeconds": 2})
     flow.put_quickly(texts(12_500))
     requests = flow.place.wait_for(*flow.records)
     assert len(requests) == 2

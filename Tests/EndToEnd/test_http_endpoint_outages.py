@@ -11,13 +11,14 @@ from endpoint_streams import (
     GOES_ON,
     HTTP,
     PAUSED,
+    EndpointBench,
     EndpointFlow,
     FailedRecord,
     parse_failures,
     texts,
 )
-from firehose_receiver import MOST_BODY_BYTES
-from firehose_replies import hang_up, refusal
+from firehose_receiver import MOST_BODY_BYTES, FirehoseReceiver
+from firehose_replies import hang, hang_up, refusal
 from streams import MEBIBYTE
 from strict_s3 import StrictS3
 from waiting import wait_until
@@ -25,6 +26,9 @@ from waiting import wait_until
 pytest_plugins = ["endpoint_fixtures"]
 
 pytestmark = pytest.mark.usefixtures("no_violations")
+
+MANY = 60
+"""Streams that have something on its way at the same time."""
 
 SMALL_BUFFERS = {"SizeInMBs": 1, "IntervalInSeconds": 1}
 
@@ -82,17 +86,16 @@ def test_an_outage_costs_producers_nothing(endpoints):
     assert flow.failures() == []
 
 
-def test_a_stream_whose_endpoint_is_away_does_not_hold_up_others(endpoints):
-    away = [endpoints.http_flow(place={"plan": Away()}) for _ in range(20)]
-    for flow in away:
-        flow.put(*texts(1))
-    for flow in away:
-        flow.place.wait_for_requests(1)
-    other = endpoints.http_flow()
-    other.put(*texts(1))
-    other.place.wait_for(*other.records, timeout=5)
-    for flow in away:
-        flow.place.plan = lambda _: None
+@pytest.mark.parametrize("reply", [hang_up, hang], ids=["hanging up", "hanging"])
+def test_endpoints_that_are_away_do_not_hold_up_others(start_endpoints, receivers, reply):
+    bench = start_endpoints()
+    for _ in range(MANY):
+        bench.http_flow(place={"plan": lambda _: reply}).put(*texts(1))
+    with FirehoseReceiver() as elsewhere:
+        other = EndpointBench(bench.hydrant, elsewhere, receivers[1]).http_flow()
+        other.put(*texts(1))
+        other.place.wait_for(*other.records, timeout=10)
+        assert elsewhere.violations == []
 
 
 def test_a_backlog_is_delivered_in_larger_requests(endpoints):
