@@ -12,6 +12,7 @@ let settings: [SwiftSetting] = [
 
 let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
 let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
+let metrics = Target.Dependency.product(name: "Metrics", package: "swift-metrics")
 let nioCore = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
 let nioPosix = Target.Dependency.product(name: "NIOPosix", package: "swift-nio")
 let nioHTTP1 = Target.Dependency.product(name: "NIOHTTP1", package: "swift-nio")
@@ -46,6 +47,7 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-nio-ssl.git", from: "2.37.0"),
         .package(url: "https://github.com/apple/swift-crypto.git", from: "4.5.0"),
         .package(url: "https://github.com/apple/swift-log.git", from: "1.16.0"),
+        .package(url: "https://github.com/apple/swift-metrics.git", from: "2.13.0"),
         .package(url: "https://github.com/apple/swift-argument-parser.git", from: "1.8.0"),
         .package(
             url: "https://github.com/swiftlang/swift-subprocess.git",
@@ -97,7 +99,7 @@ let package = Package(
             "Delivery",
             [
                 "Records", "DurableLog", "Destinations", "Compression", "Platform", "Sealing",
-                "Processors", "TransformHost", "CKernels", crypto, logging,
+                "Processors", "TransformHost", "CKernels", crypto, logging, metrics,
             ]
         ),
         library(
@@ -136,7 +138,8 @@ let package = Package(
             "Delivery",
             [
                 "Records", "DurableLog", "Destinations", "Platform", "Compression",
-                "TransformHost", logging,
+                "TransformHost", logging, metrics,
+                .product(name: "MetricsTestKit", package: "swift-metrics"),
             ]
         ),
         tests("Processors", ["Records", "Compression", crypto]),

@@ -134,6 +134,11 @@ struct BufferStateMachine {
     /// Whether all buffers that were cut are settled.
     var isIdle: Bool { inFlight.isEmpty }
 
+    /// Whether no earlier buffer keeps the checkpoint from moving over this one.
+    func isFirst(_ sequence: UInt64) -> Bool {
+        inFlight.prefix { $0.sequence != sequence }.allSatisfy(\.isSettled)
+    }
+
     /// A buffer was cut and journalled.
     mutating func sealed(end: LogMark) {
         precondition(end.position > start.position, "a buffer holds something")

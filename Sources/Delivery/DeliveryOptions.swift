@@ -1,4 +1,5 @@
 package import Destinations
+package import Metrics
 package import Records
 package import Sealing
 package import TransformHost
@@ -23,6 +24,8 @@ package struct DeliveryOptions: Sendable {
     package var maximumTransformBatches: Int
     /// Makes destinations that take records; without it, streams have those that take objects alone.
     package var recordDestinations: RecordDestinations?
+    /// Where numbers for an operator go.
+    package var metrics: any MetricsFactory
     /// The clock.
     package var time: any TimeSource
 
@@ -37,6 +40,7 @@ package struct DeliveryOptions: Sendable {
         transforms: TransformHost? = nil,
         maximumTransformBatches: Int = Limits.defaultMaximumTransformBatches,
         recordDestinations: RecordDestinations? = nil,
+        metrics: any MetricsFactory = MetricsSystem.factory,
         time: any TimeSource = SystemTime()
     ) {
         self.store = store
@@ -48,6 +52,7 @@ package struct DeliveryOptions: Sendable {
         self.transforms = transforms
         self.maximumTransformBatches = maximumTransformBatches
         self.recordDestinations = recordDestinations
+        self.metrics = metrics
         self.time = time
     }
 }

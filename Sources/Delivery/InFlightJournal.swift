@@ -23,6 +23,10 @@ package struct JournalEntry: Sendable, Codable, Hashable {
     package var failurePlans: [String: ObjectPlan]?
     /// When the first attempt was made; retries end so long after.
     package var firstAttempt: Timestamp
+    /// What its failed records came to; with it, no record of the buffer is sent again.
+    package var failures: KeptFailures?
+    /// Whether nothing is left to do but to move the checkpoint, which waits for an earlier buffer.
+    package var isSettled: Bool?
 
     /// An entry.
     package init(
@@ -86,6 +90,7 @@ extension JournalEntry {
 /// key to write again.
 struct InFlightJournal: Sendable {
     private static let suffix = ".json"
+    private static let failuresSuffix = ".failed"
     private let folder: String
 
     init(folder: String) throws(SystemError) {
@@ -131,6 +136,11 @@ struct InFlightJournal: Sendable {
             }
             place = entry.end.position
         }
+        let kept = Set(open.map { failuresFolder($0.sequence) })
+        for name in try Folder.list(folder) where name.hasSuffix(Self.failuresSuffix) {
+            let path = folder + "/" + name
+            if !kept.contains(path) { try Folder.remove(path) }
+        }
         return open
     }
 
@@ -139,6 +149,7 @@ struct InFlightJournal: Sendable {
         var description: String
     }
 
+    /// Makes an entry durable, in place of what it was before.
     func add(_ entry: JournalEntry) throws {
         let bytes = try JSONEncoder().encode(entry)
         try Folder.replaceFile(path(entry.sequence), with: [UInt8](bytes))
@@ -147,9 +158,18 @@ struct InFlightJournal: Sendable {
     /// Forgets a buffer.
     ///
     /// A removal that a crash undoes is harmless: the checkpoint has passed it.
-    func remove(_ sequence: UInt64) throws(SystemError) { try Folder.remove(path(sequence)) }
+    func remove(_ sequence: UInt64) throws(SystemError) {
+        try Folder.remove(path(sequence))
+        let failures = failuresFolder(sequence)
+        if Folder.exists(failures) { try Folder.remove(failures) }
+    }
 
-    private func path(_ sequence: UInt64) -> String {
-        folder + "/" + CivilTime.padded(Int(sequence), 12) + Self.suffix
+    /// Where the failed records of a buffer are kept.
+    func failuresFolder(_ sequence: UInt64) -> String { base(sequence) + Self.failuresSuffix }
+
+    private func path(_ sequence: UInt64) -> String { base(sequence) + Self.suffix }
+
+    private func base(_ sequence: UInt64) -> String {
+        folder + "/" + CivilTime.padded(Int(sequence), 12)
     }
 }

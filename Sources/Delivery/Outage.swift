@@ -1,4 +1,5 @@
 internal import Logging
+internal import Metrics
 internal import Synchronization
 
 /// Whether a stream's destination and the bucket for its failed records are both away: then delivery is
@@ -10,6 +11,19 @@ final class Outage: Sendable {
         var isPaused: Bool { isDestinationAway && isBucketAway }
     }
     private let state = Mutex(State())
+    /// 1 while delivery is paused, else 0.
+    private let gauge: Gauge
+
+    init(stream: String, pipeline: String, _ factory: any MetricsFactory) {
+        gauge = Gauge(
+            label: "delivery_paused",
+            dimensions: [("stream", stream), ("pipeline", pipeline)],
+            factory: factory
+        )
+        gauge.record(0)
+    }
+
+    deinit { gauge.destroy() }
 
     var isBucketAway: Bool { state.withLock { $0.isBucketAway } }
 
@@ -31,6 +45,7 @@ final class Outage: Sendable {
             change(&state)
             return (before, state.isPaused)
         }
+        if before != after { gauge.record(after ? 1 : 0) }
         if !before, after {
             logger.error(
                 """

@@ -1,22 +1,37 @@
 internal import Synchronization
 
-/// A number of places that tasks take and give back; who finds none free waits, first come, first
+/// A number of places that tasks take and give back; who finds too few free waits, first come, first
 /// served.
 final class Places: Sendable {
     private struct State {
         var free: Int
         var lastTicket = 0
-        var waiting: [(ticket: Int, continuation: CheckedContinuation<Bool, Never>)] = []
+        var waiting: [Waiter] = []
     }
+    private struct Waiter {
+        var ticket: Int
+        var count: Int
+        var continuation: CheckedContinuation<Bool, Never>
+    }
+    private let total: Int
     private let state: Mutex<State>
 
-    init(_ count: Int) { state = Mutex(State(free: count)) }
+    init(_ count: Int) {
+        total = count
+        state = Mutex(State(free: count))
+    }
 
     /// True while somebody waits for a place.
     var isWaitedFor: Bool { state.withLock { !$0.waiting.isEmpty } }
 
-    /// Takes a place, which the caller gives back; throws `CancellationError` without one.
-    func take() async throws {
+    /// Takes places, all of them where `wanted` is more.
+    ///
+    /// Throws `CancellationError` without one.
+    ///
+    /// - Returns: How many to give back.
+    @discardableResult
+    func take(_ wanted: Int = 1) async throws -> Int {
+        let count = min(wanted, total)
         let ticket = state.withLock { state in
             state.lastTicket += 1
             return state.lastTicket
@@ -25,34 +40,47 @@ final class Places: Sendable {
             await withCheckedContinuation { continuation in
                 let answer: Bool? = state.withLock { state in
                     if Task.isCancelled { return false }
-                    guard state.free == 0 else {
-                        state.free -= 1
+                    if state.waiting.isEmpty, state.free >= count {
+                        state.free -= count
                         return true
                     }
-                    state.waiting.append((ticket, continuation))
+                    state.waiting.append(
+                        Waiter(ticket: ticket, count: count, continuation: continuation)
+                    )
                     return nil
                 }
                 if let answer { continuation.resume(returning: answer) }
             }
         } onCancel: {
-            let waiter = state.withLock { state in
+            let (waiter, ready) = state.withLock { state in
                 let index = state.waiting.firstIndex { $0.ticket == ticket }
-                return index.map { state.waiting.remove(at: $0).continuation }
+                let waiter = index.map { state.waiting.remove(at: $0).continuation }
+                // Those behind it may want less.
+                return (waiter, Self.admit(&state))
             }
             waiter?.resume(returning: false)
+            for continuation in ready { continuation.resume(returning: true) }
         }
         guard isTaken else { throw CancellationError() }
+        return count
     }
 
-    /// Gives a place back.
-    func giveBack() {
-        let next = state.withLock { state -> CheckedContinuation<Bool, Never>? in
-            guard !state.waiting.isEmpty else {
-                state.free += 1
-                return nil
-            }
-            return state.waiting.removeFirst().continuation
+    /// Gives places back.
+    func giveBack(_ count: Int = 1) {
+        let ready = state.withLock { state in
+            state.free += count
+            return Self.admit(&state)
         }
-        next?.resume(returning: true)
+        for continuation in ready { continuation.resume(returning: true) }
+    }
+
+    private static func admit(_ state: inout State) -> [CheckedContinuation<Bool, Never>] {
+        var ready: [CheckedContinuation<Bool, Never>] = []
+        while let first = state.waiting.first, first.count <= state.free {
+            state.free -= first.count
+            ready.append(first.continuation)
+            state.waiting.removeFirst()
+        }
+        return ready
     }
 }

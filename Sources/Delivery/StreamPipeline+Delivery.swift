@@ -15,8 +15,7 @@ extension StreamPipeline {
                 // Out of the way of other streams' buffers while it waits.
                 while try await !attempt(entry, &effort) {}
             }
-            try await settle(entry.sequence, nil)
-            signal.notify()
+            try await settle(entry)
         } catch {
             // Only cancellation ends up here: the journal keeps the buffer for the next start.
             logger.debug("delivery interrupted", metadata: ["key": "\(entry.plan.key)"])

@@ -24,8 +24,7 @@ extension StreamPipeline {
             )
             try await overTrouble { try await deliverRecords(entry, plan, &work) }
             logger.info("delivered", metadata: work.facts)
-            try await settle(entry.sequence, nil)
-            signal.notify()
+            try await settle(work.entry)
         } catch {
             logger.debug("delivery interrupted", metadata: ["error": "\(error)"])
         }
@@ -33,6 +32,8 @@ extension StreamPipeline {
 
     /// How far a buffer has come.
     private struct RecordsWork {
+        /// With what was decided since it was sealed.
+        var entry: JournalEntry
         let kind: DestinationKind
         let lines: FailedLines
         /// Where the chunk begins that comes next.
@@ -46,31 +47,57 @@ extension StreamPipeline {
         var waited: Duration = .zero
         var delays: RetryDelays?
         var hasGivenUp = false
-        var records = 0
-        var failed = 0
-        var bytes = 0
-        var requests = 0
-        var attempts = 0
-        /// What there is for the bucket, once all is settled.
-        var parts: [Spooler.Part]?
+        var counts = KeptFailures.Counts()
+        /// What there is for the bucket and for this server's disk, once all is settled.
+        var failures: (parts: [Spooler.Part], setAside: Spooler.Part?)?
 
         init(_ entry: JournalEntry, _ plan: RecordsPlan, lines: FailedLines) {
+            self.entry = entry
             kind = plan.destination.kind
             self.lines = lines
             place = entry.start
             clockStart = entry.firstAttempt
+            if let kept = entry.failures {
+                counts = kept.counts
+                hasGivenUp = kept.hasGivenUp
+            }
         }
 
         var facts: Logger.Metadata {
             [
-                "destination": "\(kind.rawValue)", "records": "\(records)",
-                "failed": "\(failed)", "bytes": "\(bytes)", "requests": "\(requests)",
-                "attempts": "\(attempts)",
+                "destination": "\(kind.rawValue)", "records": "\(counts.records)",
+                "failed": "\(counts.failed)", "bytes": "\(counts.bytes)",
+                "requests": "\(counts.requests)", "attempts": "\(counts.attempts)",
             ]
         }
     }
 
     private func deliverRecords(
+        _ entry: JournalEntry,
+        _ plan: RecordsPlan,
+        _ work: inout RecordsWork
+    ) async throws {
+        if work.entry.failures == nil {
+            try await sendAll(entry, plan, &work)
+        } else if work.failures == nil {
+            // They were kept before a restart.
+            work.failures = try await trying("failed records cannot be read") { [self] in
+                try await shared.diskThreads.run { [self] _ in
+                    try journal.failures(of: entry, shared.options.masterKeys)
+                }
+            }
+        }
+        if let setAside = work.failures?.setAside {
+            try await keepAside(setAside)
+            work.failures?.setAside = nil
+        }
+        for part in work.failures?.parts ?? [] {
+            try await keep(part, hasGivenUp: work.hasGivenUp)
+        }
+    }
+
+    /// Sends what is left of a buffer, and keeps what failed.
+    private func sendAll(
         _ entry: JournalEntry,
         _ plan: RecordsPlan,
         _ work: inout RecordsWork
@@ -81,15 +108,27 @@ extension StreamPipeline {
         while work.place.position < entry.end.position {
             try await deliverChunk(entry, plan, destination, &work)
         }
-        if work.parts == nil {
-            let (parts, setAside) = try await trying("failed records cannot be spooled") {
+        if work.failures == nil {
+            work.failures = try await trying("failed records cannot be spooled") {
                 [lines = work.lines] in
                 try await shared.diskThreads.run { _ in try lines.finish() }
             }
-            work.parts = parts
-            if let setAside { try await keepAside(setAside) }
         }
-        for part in work.parts ?? [] { try await keep(part, hasGivenUp: work.hasGivenUp) }
+        guard let (parts, setAside) = work.failures, setAside != nil || !parts.isEmpty else {
+            return
+        }
+        let (counts, hasGivenUp) = (work.counts, work.hasGivenUp)
+        work.entry = try await trying("failed records cannot be kept") { [self] in
+            try await shared.spoolThreads.run { [self] _ in
+                try journal.keep(
+                    parts,
+                    setAside,
+                    of: entry,
+                    counts: counts,
+                    hasGivenUp: hasGivenUp
+                )
+            }
+        }
     }
 
     // MARK: Requests
@@ -127,11 +166,16 @@ extension StreamPipeline {
         _ destination: any RecordDestination,
         _ work: inout RecordsWork
     ) async throws -> Duration? {
-        // A destination that answers slowly takes few of the places that all streams share.
         try await requestPlaces.take()
         defer { requestPlaces.giveBack() }
-        try await shared.requestPlaces.take()
-        defer { shared.requestPlaces.giveBack() }
+        // A destination that does not answer takes nothing from those that do.
+        let memory =
+            isInTrouble.load(ordering: .relaxed)
+            ? shared.troubledRequestMemory : shared.requestMemory
+        let bytes = max(entry.end.bytes, work.place.bytes) - work.place.bytes
+        let size = Int(min(bytes, destination.requestLimits.dataBytes) / 1024)
+        let taken = try await memory.take(2 * (size + Limits.requestOverheadKibibytes))
+        defer { memory.giveBack(taken) }
         let chunk = try await trying("the buffer cannot be read") { [self, place = work.place] in
             try await shared.spoolThreads.run { [self] _ in
                 try RecordsChunk(
@@ -151,9 +195,9 @@ extension StreamPipeline {
             return nil
         }
         let answer = try await destination.send(chunk.records, pending)
-        work.requests += answer.requests
+        work.counts.requests += answer.requests
         work.chunkAttempts += 1
-        work.attempts = max(work.attempts, work.chunkAttempts)
+        work.counts.attempts = max(work.counts.attempts, work.chunkAttempts)
         if work.clockStart != nil { work.waited += answer.waited }
         return try await take(answer, pending, chunk, destination, &work)
     }
@@ -181,8 +225,8 @@ extension StreamPipeline {
     }
 
     private func end(_ chunk: RecordsChunk, _ work: inout RecordsWork) {
-        work.records += chunk.records.items.count
-        work.bytes += chunk.records.block.count
+        work.counts.records += chunk.records.items.count
+        work.counts.bytes += chunk.records.block.count
         work.place = chunk.end
         work.pending = nil
     }
@@ -205,7 +249,9 @@ extension StreamPipeline {
             case .failed(let failure): failed.append((place, failure, attempts))
             }
         }
-        if failed.count < pending.count { outage.destinationAnswered(logger) }
+        let isTaken = failed.count < pending.count
+        isInTrouble.store(!isTaken, ordering: .relaxed)
+        if isTaken { outage.destinationAnswered(logger) }
         try await fail(
             refused,
             chunk,
@@ -293,46 +339,7 @@ extension StreamPipeline {
                 }
             }
         }
-        work.failed += failures.count
-    }
-
-    /// Puts failed records into their bucket, however long that takes.
-    private func keep(_ part: Spooler.Part, hasGivenUp: Bool) async throws {
-        var delays = shared.options.retryDelays
-        var generator = SystemRandomNumberGenerator()
-        var attempts = 0
-        while true {
-            attempts += 1
-            switch try await shared.options.store.put(part.object, as: part.plan) {
-            case .delivered:
-                outage.bucketAnswered(logger)
-                return logger.info(
-                    "failed records are kept",
-                    metadata: facts(part, ["attempts": "\(attempts)"])
-                )
-            case .failed(let failure):
-                if hasGivenUp { outage.destinationFailed(logger) }
-                outage.bucketFailed(logger)
-                logger.warning(
-                    "delivery failed, another try follows",
-                    metadata: facts(part, ["attempts": "\(attempts)", "error": "\(failure)"])
-                )
-            }
-            let delay = delays.next(using: &generator)
-            try await shared.options.time.sleep(until: shared.options.time.now() + delay)
-        }
-    }
-
-    private func keepAside(_ part: Spooler.Part) async throws {
-        let (path, total) = try await trying("refused records cannot be set aside") { [self] in
-            try await shared.spoolThreads.run { [setAside] _ in
-                try setAside.keep(part.object, as: part.plan, records: part.records)
-            }
-        }
-        logger.error(
-            "set aside: the destination refused them for good",
-            metadata: facts(part, ["path": "\(path)", "records_set_aside": "\(total)"])
-        )
+        work.counts.failed += failures.count
     }
 
     private func destination(

@@ -19,9 +19,11 @@ final class StreamPipeline: Sendable {
     /// Held over a move of the checkpoint, which `machine` must not be.
     let checkpointLock = Mutex(())
     let startedAt: Timestamp
-    let outage = Outage()
+    let outage: Outage
     /// Bounds the stream's own requests that are in memory.
     let requestPlaces = Places(Limits.maximumRequestsOfStream)
+    /// Whether the last request brought nothing.
+    let isInTrouble = Atomic(false)
     /// Those that take records one by one, as they are configured now and were a moment ago.
     let destinations = Mutex<[DestinationConfiguration: any RecordDestination]>([:])
     private let resumed: [JournalEntry]
@@ -42,8 +44,10 @@ final class StreamPipeline: Sendable {
         var spoolPlaces: Places
         /// Bounds the batches that are being transformed, all streams together.
         var transformPlaces: Places
-        /// Bounds the requests that are in memory, all streams together.
-        var requestPlaces: Places
+        /// Bounds the KiB of requests that are in memory, all streams together.
+        var requestMemory: Places
+        /// The same for streams whose last request brought nothing.
+        var troubledRequestMemory: Places
         /// For reading and compressing whole buffers.
         var spoolThreads: WorkerThreads
         /// For reading, unpacking and encoding what is transformed.
@@ -72,6 +76,7 @@ final class StreamPipeline: Sendable {
         self.shared = shared
         self.journal = journal
         self.onSettlement = onSettlement
+        outage = Outage(stream: stream, pipeline: role.rawValue, shared.options.metrics)
         self.settings = Mutex(settings)
         setAside = SetAside(
             folder: shared.setAsideFolder + "/" + LocalBucketStore.pathComponent(stream)
@@ -131,7 +136,11 @@ final class StreamPipeline: Sendable {
     }
 
     private func bring(_ entry: JournalEntry) async {
-        if let plan = entry.records {
+        if entry.isSettled == true {
+            // Only cancellation interrupts it: the journal keeps it for the next start.
+            try? await settle(entry.sequence, nil)
+            signal.notify()
+        } else if let plan = entry.records {
             await deliverRecords(entry, plan)
         } else {
             await deliver(entry)
@@ -294,6 +303,21 @@ final class StreamPipeline: Sendable {
     }
 
     // MARK: The end of a buffer
+
+    /// Settles a delivered buffer.
+    ///
+    /// One that an earlier buffer holds up is marked, so that a restart does not begin it anew.
+    func settle(_ entry: JournalEntry) async throws {
+        if machine.withLock({ !$0.isFirst(entry.sequence) }) {
+            var settled = entry
+            settled.isSettled = true
+            try await untilDone("the journal cannot be written") { [self, settled] in
+                try await shared.diskThreads.run { [self] _ in try journal.add(settled) }
+            }
+        }
+        try await settle(entry.sequence, nil)
+        signal.notify()
+    }
 
     /// Moves the checkpoint as far as buffers are settled in order, then forgets those.
     ///

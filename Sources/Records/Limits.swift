@@ -110,9 +110,14 @@ package enum Limits {
     /// Buffers in order, settled ones among them, that one which is not settled holds up, for each that
     /// may be on its way.
     package static let settledBuffersBehindOne = 16
-    /// Requests of all streams that are in memory at one time, of some 20 MB at most each.
-    package static let maximumRequestsInMemory = 16
-    /// Of one stream.
+    /// KiB of the requests of all streams that are in memory at one time.
+    package static let maximumRequestKibibytesInMemory = 256 * 1024
+    /// The same for streams whose last request brought nothing: they wait for each other, and not the
+    /// others for them.
+    package static let maximumTroubledRequestKibibytesInMemory = 64 * 1024
+    /// KiB that a request takes beyond its records, twice.
+    package static let requestOverheadKibibytes = 64
+    /// Requests of one stream at one time.
     package static let maximumRequestsOfStream = 2
     /// `SizeInMBs` of the destinations that take records (API model).
     package static let searchBufferMegabytes = 100

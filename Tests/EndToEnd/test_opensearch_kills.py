@@ -206,19 +206,7 @@ def test_what_was_stored_when_the_server_died_is_there_once(start_search, faults
     assert len(flow.documents()) == 11
 
 
-@pytest.mark.parametrize(
-    "dies",
-    [
-        pytest.param(
-            True,
-            marks=pytest.mark.xfail(
-                reason="what is given up is not durable before it is stored: it is sent again"
-            ),
-            id="killed",
-        ),
-        pytest.param(False, id="running"),
-    ],
-)
+@pytest.mark.parametrize("dies", [True, False], ids=["killed", "running"])
 def test_what_was_given_up_stays_given_up(start_search, faults, dies):
     """The object of failed records is stored, and the answer to it is lost. Now the destination
     works again, but what has failed must not be indexed as well."""

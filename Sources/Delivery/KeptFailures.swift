@@ -1,0 +1,126 @@
+internal import Destinations
+internal import Platform
+internal import Sealing
+
+/// The failed records of a buffer, on disk beside its journal entry, and what else came of it.
+///
+/// Once they are there the buffer's records are not sent again: so nothing that is in the bucket for
+/// failed records is delivered by a later attempt as well.
+package struct KeptFailures: Sendable, Codable, Hashable {
+    /// One object.
+    struct Part: Sendable, Codable, Hashable {
+        var type: ErrorOutputType
+        /// Whether it is kept on this server's disk, not in the bucket.
+        var isSetAside: Bool
+        var records: Int
+        var dataBytes: UInt64
+        var byteCount: UInt64
+        var sha256: [UInt8]
+
+        /// Its file's name, which says whether it is sealed.
+        var name: String
+    }
+
+    /// What the log tells of the buffer.
+    struct Counts: Sendable, Codable, Hashable {
+        var records = 0
+        var failed = 0
+        var bytes = 0
+        var requests = 0
+        var attempts = 0
+    }
+
+    var parts: [Part]
+    var counts: Counts
+    /// Whether some of them were given up, and the destination did not refuse them.
+    var hasGivenUp: Bool
+}
+
+extension InFlightJournal {
+    private static let sealedSuffix = ".sealed"
+
+    /// Makes failed records durable, and with them the fate of all records of their buffer.
+    ///
+    /// Blocks.
+    ///
+    /// - Returns: The entry as it is now.
+    func keep(
+        _ parts: [Spooler.Part],
+        _ setAside: Spooler.Part?,
+        of entry: JournalEntry,
+        counts: KeptFailures.Counts,
+        hasGivenUp: Bool
+    ) throws -> JournalEntry {
+        let folder = failuresFolder(entry.sequence)
+        func keep(_ part: Spooler.Part, isSetAside: Bool) throws -> KeptFailures.Part {
+            guard let type = part.failure else {
+                preconditionFailure("a failed record has a type")
+            }
+            var name = isSetAside ? "set-aside" : type.rawValue
+            var object = part.object
+            if let sealed = object.content as? SealedFile {
+                name += Self.sealedSuffix
+                object.content = sealed.file
+                object.byteCount = try sealed.file.size()
+            }
+            try Folder.create(folder)
+            try LocalBucketStore.store(
+                object,
+                temporary: "\(folder)/.\(name)",
+                path: "\(folder)/\(name)"
+            )
+            return KeptFailures.Part(
+                type: type,
+                isSetAside: isSetAside,
+                records: part.records,
+                dataBytes: part.dataBytes,
+                byteCount: part.object.byteCount,
+                sha256: part.object.sha256,
+                name: name
+            )
+        }
+        var kept = try parts.map { try keep($0, isSetAside: false) }
+        if let setAside { kept.append(try keep(setAside, isSetAside: true)) }
+        var entry = entry
+        entry.failures = KeptFailures(parts: kept, counts: counts, hasGivenUp: hasGivenUp)
+        try add(entry)
+        return entry
+    }
+
+    /// Opens what was kept of an entry.
+    ///
+    /// Blocks.
+    func failures(
+        of entry: JournalEntry,
+        _ masterKeys: MasterKeys?
+    ) throws -> (parts: [Spooler.Part], setAside: Spooler.Part?) {
+        var parts: [Spooler.Part] = []
+        var setAside: Spooler.Part?
+        let plans = entry.failureObjects
+        for kept in entry.failures?.parts ?? [] {
+            let path = failuresFolder(entry.sequence) + "/" + kept.name
+            guard let plan = plans[kept.type] else { throw Spooler.UnknownOutcome() }
+            let file = try File(path, .read)
+            var content: any ByteSource = file
+            if kept.name.hasSuffix(Self.sealedSuffix) {
+                guard let masterKeys else {
+                    throw Failure(description: "\(path) is sealed, and there are no master keys")
+                }
+                content = try SealedFile(file, masterKeys)
+            }
+            let part = Spooler.Part(
+                plan: plan,
+                object: SpooledObject(
+                    content: content,
+                    byteCount: kept.byteCount,
+                    sha256: kept.sha256
+                ),
+                records: kept.records,
+                dataBytes: kept.dataBytes,
+                failure: kept.type
+            )
+            if kept.isSetAside { setAside = part } else { parts.append(part) }
+        }
+        return (parts, setAside)
+    }
+}
