@@ -114,12 +114,25 @@ final class DeliveryHarness {
         }
     }
 
-    /// Waits until a folder of the stream has no files left: what is asked is done by other threads,
-    /// and leaves no other trace.
+    /// Waits until the journal has no entries: what is asked is done by other threads, and leaves no
+    /// other trace.
     func whenJournalIsEmpty(_ name: String = "s") async throws {
+        try await whenJournal(name) { $0.isEmpty }
+    }
+
+    /// Waits until a buffer that an earlier one holds up is marked as settled.
+    func whenSettledIsJournalled(_ name: String = "s") async throws {
+        try await whenJournal(name) { $0.contains { $0.contains("isSettled") } }
+    }
+
+    private func whenJournal(_ name: String, _ condition: ([String]) -> Bool) async throws {
         let path = folder("data/streams/\(name).stream/in-flight")
         for _ in 0..<20_000 {
-            if try Folder.list(path).isEmpty { return }
+            let entries = try Folder.list(path).map { name in
+                // An entry that is gone meanwhile has nothing to say.
+                (try? Folder.readFile(path + "/" + name)).map { String(decoding: $0, as: UTF8.self) }
+            }
+            if condition(entries.compactMap(\.self)) { return }
             try await Task.sleep(for: .milliseconds(1))
         }
         throw CancellationError()
