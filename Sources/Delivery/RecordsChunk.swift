@@ -9,7 +9,14 @@ struct RecordsChunk: Sendable {
     /// Lines of records that failed before they were delivered, by where they go.
     let failures: [(type: ErrorOutputType, range: Range<Int>)]
     let damaged: [LogDamage]
-    let end: LogMark
+    let extent: Extent
+
+    /// How much a part is, and where the next begins.
+    struct Extent: Sendable {
+        var records: Int
+        var bytes: Int
+        var end: LogMark
+    }
 
     /// Reads the next part that the limits allow.
     ///
@@ -82,7 +89,7 @@ struct RecordsChunk: Sendable {
         records = DeliveryRecords(block: block, items: items, logIdentity: log.identity)
         self.failures = failures
         self.damaged = damaged
-        self.end = end
+        extent = Extent(records: items.count, bytes: block.count, end: end)
     }
 
     /// The line that tells of a failed record: those of all destinations begin alike.

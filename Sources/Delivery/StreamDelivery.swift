@@ -248,7 +248,8 @@ final class StreamDelivery: Sendable {
                 : stream.destination.kind.maximumBufferBytes,
             template: try failedType?.template(for: destination)
                 ?? KeyTemplate(destination.prefix ?? "", as: .prefix),
-            maximumInFlight: Limits.maximumBuffersInFlight
+            maximumInFlight: role != .backup && stream.destination.kind == .splunk
+                ? Limits.maximumUnconfirmedBuffers : Limits.maximumBuffersInFlight
         )
         if role == .outcome {
             for type in ErrorOutputType.ofProcessing {

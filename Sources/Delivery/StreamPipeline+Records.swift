@@ -31,7 +31,7 @@ extension StreamPipeline {
     }
 
     /// How far a buffer has come.
-    private struct RecordsWork {
+    struct RecordsWork {
         /// With what was decided since it was sealed.
         var entry: JournalEntry
         let kind: DestinationKind
@@ -103,7 +103,7 @@ extension StreamPipeline {
         _ work: inout RecordsWork
     ) async throws {
         let destination = try await trying("the destination cannot be used") {
-            try self.destination(plan.destination)
+            try recordDestination(plan.destination)
         }
         while work.place.position < entry.end.position {
             try await deliverChunk(entry, plan, destination, &work)
@@ -166,44 +166,33 @@ extension StreamPipeline {
         _ destination: any RecordDestination,
         _ work: inout RecordsWork
     ) async throws -> Duration? {
-        try await requestPlaces.take()
-        defer { requestPlaces.giveBack() }
-        // A destination that does not answer takes nothing from those that do.
-        let memory =
-            isInTrouble.load(ordering: .relaxed)
-            ? shared.troubledRequestMemory : shared.requestMemory
-        let bytes = max(entry.end.bytes, work.place.bytes) - work.place.bytes
-        let size = Int(min(bytes, destination.requestLimits.dataBytes) / 1024)
-        let taken = try await memory.take(2 * (size + Limits.requestOverheadKibibytes))
-        defer { memory.giveBack(taken) }
-        let chunk = try await trying("the buffer cannot be read") { [self, place = work.place] in
-            try await shared.spoolThreads.run { [self] _ in
-                try RecordsChunk(
-                    log,
-                    from: place,
-                    limit: entry.end,
-                    destination.requestLimits,
-                    isOutcome: role == .outcome,
-                    delimiter: plan.delimiter
-                )
-            }
-        }
-        if work.pending == nil { try await begin(chunk, destination, &work) }
-        let pending = work.pending ?? []
-        guard !pending.isEmpty else {
-            end(chunk, &work)
+        switch try await request(entry, plan, destination, &work) {
+        case .nothing:
             return nil
+        case .answered(let answer, let chunk, let memory):
+            defer { memory.giveBack() }
+            return try await take(answer, chunk, destination, &work)
+        case .unconfirmed(let confirmation, let extent):
+            let answer = try await confirmation()
+            if answer.fates.allSatisfy({ $0 == .delivered }) {
+                destinationTook(some: true)
+                end(extent, &work)
+                return nil
+            }
+            let memory = try await memory(for: entry, destination, work)
+            defer { memory.giveBack() }
+            let chunk = try await read(entry, plan, destination, work)
+            return try await take(answer, chunk, destination, &work)
         }
-        let answer = try await destination.send(chunk.records, pending)
-        work.counts.requests += answer.requests
-        work.chunkAttempts += 1
-        work.counts.attempts = max(work.counts.attempts, work.chunkAttempts)
-        if work.clockStart != nil { work.waited += answer.waited }
-        return try await take(answer, pending, chunk, destination, &work)
+    }
+
+    private func destinationTook(some isTaken: Bool) {
+        isInTrouble.store(!isTaken, ordering: .relaxed)
+        if isTaken { outage.destinationAnswered(logger) }
     }
 
     /// Sorts out what needs no attempt.
-    private func begin(
+    func begin(
         _ chunk: RecordsChunk,
         _ destination: any RecordDestination,
         _ work: inout RecordsWork
@@ -224,21 +213,22 @@ extension StreamPipeline {
         work.pending = chunk.records.items.indices.filter { refusals[$0] == nil }
     }
 
-    private func end(_ chunk: RecordsChunk, _ work: inout RecordsWork) {
-        work.counts.records += chunk.records.items.count
-        work.counts.bytes += chunk.records.block.count
-        work.place = chunk.end
+    func end(_ extent: RecordsChunk.Extent, _ work: inout RecordsWork) {
+        work.counts.records += extent.records
+        work.counts.bytes += extent.bytes
+        work.place = extent.end
         work.pending = nil
     }
 
     /// Settles what an answer settles, and says how long to wait with the rest.
     private func take(
         _ answer: DeliveryAnswer,
-        _ pending: [Int],
         _ chunk: RecordsChunk,
         _ destination: any RecordDestination,
         _ work: inout RecordsWork
     ) async throws -> Duration? {
+        if work.clockStart != nil { work.waited += answer.waited }
+        let pending = work.pending ?? []
         var refused: [Failed] = []
         var failed: [Failed] = []
         for (index, place) in pending.enumerated() {
@@ -249,9 +239,7 @@ extension StreamPipeline {
             case .failed(let failure): failed.append((place, failure, attempts))
             }
         }
-        let isTaken = failed.count < pending.count
-        isInTrouble.store(!isTaken, ordering: .relaxed)
-        if isTaken { outage.destinationAnswered(logger) }
+        destinationTook(some: failed.count < pending.count)
         try await fail(
             refused,
             chunk,
@@ -261,7 +249,7 @@ extension StreamPipeline {
         )
         work.pending = failed.map(\.place)
         guard let first = failed.first?.failure else {
-            end(chunk, &work)
+            end(chunk.extent, &work)
             return nil
         }
         let now = shared.options.time.now()
@@ -277,7 +265,7 @@ extension StreamPipeline {
             if !outage.isBucketAway {
                 work.hasGivenUp = true
                 try await fail(failed, chunk, destination, &work)
-                end(chunk, &work)
+                end(chunk.extent, &work)
                 return nil
             }
         }
@@ -310,7 +298,7 @@ extension StreamPipeline {
     // MARK: Failed records
 
     /// A record by its place in its chunk, why it failed, and how many requests carried it.
-    private typealias Failed = (place: Int, failure: DeliveryFailure, attempts: Int)
+    typealias Failed = (place: Int, failure: DeliveryFailure, attempts: Int)
 
     private func fail(
         _ failures: [Failed],
@@ -340,21 +328,5 @@ extension StreamPipeline {
             }
         }
         work.counts.failed += failures.count
-    }
-
-    private func destination(
-        _ configuration: DestinationConfiguration
-    ) throws -> any RecordDestination {
-        try destinations.withLock { known in
-            if let destination = known[configuration] { return destination }
-            guard let factory = shared.options.recordDestinations else {
-                throw FirehoseError(.invalidArgument, "this server delivers objects alone")
-            }
-            let destination = try factory.make(configuration, stream: name)
-            // Few at a time; those of former configurations are over soon.
-            if known.count >= 4 { known.removeAll() }
-            known[configuration] = destination
-            return destination
-        }
     }
 }

@@ -105,6 +105,8 @@ package enum Limits {
 
     /// Sealed buffers of one stream on their way to the destination at one time.
     package static let maximumBuffersInFlight = 4
+    /// The same for Splunk, which confirms buffers long after it has them: they wait on disk alone.
+    package static let maximumUnconfirmedBuffers = 16
     /// Full buffers that may wait behind those on their way before they grow.
     package static let backlogBuffers: UInt64 = 8
     /// Buffers in order, settled ones among them, that one which is not settled holds up, for each that

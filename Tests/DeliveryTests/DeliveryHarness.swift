@@ -130,7 +130,8 @@ final class DeliveryHarness {
         for _ in 0..<20_000 {
             let entries = try Folder.list(path).map { name in
                 // An entry that is gone meanwhile has nothing to say.
-                (try? Folder.readFile(path + "/" + name)).map { String(decoding: $0, as: UTF8.self) }
+                let bytes = try? Folder.readFile(path + "/" + name)
+                return bytes.map { String(decoding: $0, as: UTF8.self) }
             }
             if condition(entries.compactMap(\.self)) { return }
             try await Task.sleep(for: .milliseconds(1))

@@ -119,7 +119,24 @@ struct SplunkDestination: RecordDestination {
             if response.status != 200 {
                 failure = Self.failure(of: response, content)
             } else if let ack = content?["ackId"]?.integer {
-                failure = try await acknowledgement(ack, since: start, Self.cookies(of: response))
+                var answer = DeliveryAnswer(
+                    all: .delivered,
+                    items.count,
+                    waited: context.time.now() - start
+                )
+                answer.confirmation = { [self, count = items.count] in
+                    let failure = try await acknowledgement(
+                        ack,
+                        since: start,
+                        Self.cookies(of: response)
+                    )
+                    return DeliveryAnswer(
+                        all: failure.map { .failed($0) } ?? .delivered,
+                        count,
+                        waited: context.time.now() - start
+                    )
+                }
+                return answer
             } else {
                 failure = DeliveryFailure(
                     code: "Splunk.DisabledAck",
@@ -191,13 +208,14 @@ struct SplunkDestination: RecordDestination {
             guard case (.success(let response), _) = try await context.send(request) else {
                 continue
             }
+            let content = try? JSONCursor.value(of: response.body)  // no JSON has no members
+            if content?["code"]?.integer == 14 { return Self.failure(of: response, content) }
             if response.status == 400 || response.status == 404 {
                 return DeliveryFailure(
                     code: "Splunk.ProxyWithoutStickySessions",
                     message: "\(response.status): \(response.excerpt)"
                 )
             }
-            let content = try? JSONCursor.value(of: response.body)  // no JSON has no members
             if content?["acks"]?["\(ack)"]?.boolean == true { return nil }
         }
         return DeliveryFailure(
@@ -226,12 +244,13 @@ struct SplunkDestination: RecordDestination {
     ) -> DeliveryFailure {
         let code =
             switch (content?["code"]?.integer, response.status) {
-            case (1, _): "DisabledToken"
-            case (2, _), (3, _), (4, _): "InvalidToken"
+            // Their own codes for these are those of HTTP.
+            case (_, 404), (_, 405): "InvalidEndpoint"
+            case (1, _), (22, _): "DisabledToken"
+            case (2, _), (3, _), (4, _), (21, _): "InvalidToken"
             case (5, _), (6, _), (12, _), (13, _), (15, _): "InvalidDataFormat"
             case (7, _): "InvalidIndex"
             case (14, _): "DisabledAck"
-            case (nil, 404), (nil, 405): "InvalidEndpoint"
             case (nil, 401), (nil, 403): "InvalidToken"
             default: "ServerError"
             }
