@@ -122,7 +122,10 @@ let package = Package(
         ),
         .target(
             name: "TestSupport",
-            dependencies: ["Records", "Platform", "DurableLog", "Destinations", "Delivery"],
+            dependencies: [
+                "Records", "Platform", "SigV4", "Egress", "DurableLog", "Destinations",
+                "TransformHost", "Delivery", nioCore, nioPosix, logging,
+            ],
             swiftSettings: settings
         ),
         tests("Platform", ["CKernels"]),
@@ -138,7 +141,7 @@ let package = Package(
             "Delivery",
             [
                 "Records", "DurableLog", "Destinations", "Platform", "Compression",
-                "TransformHost", logging, metrics,
+                "Sealing", "TransformHost", logging, metrics,
                 .product(name: "MetricsTestKit", package: "swift-metrics"),
             ]
         ),

@@ -7,6 +7,7 @@ package final class ManualTime: TimeSource {
         var now: Timestamp
         var sleepers: [Int: (until: Timestamp, continuation: CheckedContinuation<Void, any Error>)]
         var lastSleeper = 0
+        var isSkipping = false
         var watchers: [(count: Int, continuation: CheckedContinuation<Void, Never>)] = []
     }
     private let state: Mutex<State>
@@ -18,6 +19,17 @@ package final class ManualTime: TimeSource {
 
     package func now() -> Timestamp { state.withLock { $0.now } }
 
+    /// Whether the clock jumps to where a sleep ends, as soon as somebody sleeps.
+    package var skipsSleeps: Bool {
+        get { state.withLock { $0.isSkipping } }
+        set {
+            state.withLock { $0.isSkipping = newValue }
+            if newValue, let last = state.withLock({ $0.sleepers.values.map(\.until).max() }) {
+                advance(by: max(.zero, last - now()))
+            }
+        }
+    }
+
     package func sleep(until moment: Timestamp) async throws {
         let number = state.withLock { state in
             state.lastSleeper += 1
@@ -26,6 +38,7 @@ package final class ManualTime: TimeSource {
         try await withTaskCancellationHandler {
             try await withCheckedThrowingContinuation { continuation in
                 let (isOver, watchers) = state.withLock { state in
+                    if state.isSkipping { state.now = max(state.now, moment) }
                     if state.now >= moment || Task.isCancelled {
                         return (true, [CheckedContinuation<Void, Never>]())
                     }

@@ -1,5 +1,5 @@
 package import Destinations
-internal import Platform
+package import Platform
 package import Records
 internal import Synchronization
 
@@ -47,7 +47,8 @@ package final class ScriptedStore: ObjectStore {
         return outcome
     }
 
-    private static func content(of object: SpooledObject) throws(SystemError) -> [UInt8] {
+    /// An object's content.
+    package static func content(of object: SpooledObject) throws(SystemError) -> [UInt8] {
         var bytes: [UInt8] = []
         let space = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 20, alignment: 16)
         defer { space.deallocate() }

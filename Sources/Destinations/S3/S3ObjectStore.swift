@@ -11,8 +11,22 @@ package struct S3ObjectStore: ObjectStore {
     private let time: any TimeSource
     private let signer: RequestSigner
 
+    private let patience: Duration
+
     /// Buckets at an endpoint, reached through `client`.
-    package init(_ configuration: S3Configuration, client: HTTPClient, time: any TimeSource) {
+    ///
+    /// - Parameters:
+    ///   - configuration: Where they are.
+    ///   - client: For all requests.
+    ///   - time: The clock for signatures.
+    ///   - patience: How long the store may think about an object.
+    package init(
+        _ configuration: S3Configuration,
+        client: HTTPClient,
+        time: any TimeSource,
+        patience: Duration = .seconds(120)
+    ) {
+        self.patience = patience
         self.configuration = configuration
         self.client = client
         self.time = time
@@ -67,14 +81,14 @@ package struct S3ObjectStore: ObjectStore {
             at: time.now()
         )
         // 1 MB/s at the least, and time for the store to think.
-        let seconds = 120 + Int64(object.byteCount / 1_000_000)
+        let timeout = patience + .seconds(object.byteCount / 1_000_000)
         return HTTPRequest(
             method: "PUT",
             url: "\(configuration.scheme)://\(authority)\(path)",
             headers: signed,
             body: .source(object.content, count: object.byteCount),
-            timeout: .seconds(seconds),
-            stallTimeout: .seconds(60)
+            timeout: timeout,
+            stallTimeout: min(.seconds(60), patience)
         )
     }
 }

@@ -1,25 +1,59 @@
-import Compression
-import Destinations
-import DurableLog
-import Foundation
-import Logging
-import Platform
-import Records
-import TestSupport
-import TransformHost
+package import Delivery
+package import Destinations
+internal import DurableLog
+internal import Foundation
+internal import Logging
+internal import Platform
+package import Records
+internal import TransformHost
 
-@testable import Delivery
+/// A registry on a temporary folder with a clock that tests move, which can be stopped and started.
+package final class DeliveryHarness {
+    /// What delivery goes through.
+    package struct Parts: Sendable {
+        /// Where objects go.
+        package var store: any ObjectStore
+        /// How long after the first attempt an object is set aside.
+        package var retryDuration: Duration
+        /// Makes destinations that take records.
+        package var recordDestinations: RecordDestinations?
 
-/// A registry on a temporary folder with a clock that tests move, which can be killed and started.
-final class DeliveryHarness {
-    let folder = TemporaryFolder()
-    let time = ManualTime()
-    private(set) var registry: StreamRegistry
+        /// Parts.
+        package init(
+            store: any ObjectStore,
+            retryDuration: Duration = .seconds(86400),
+            recordDestinations: RecordDestinations? = nil
+        ) {
+            self.store = store
+            self.retryDuration = retryDuration
+            self.recordDestinations = recordDestinations
+        }
+    }
+
+    /// Who the server is.
+    package static let identity = ServiceIdentity(region: "us-east-1", account: "000000000000")
+
+    /// Holds all that the server writes.
+    package let folder = TemporaryFolder()
+    /// The server's clock.
+    package let time: ManualTime
+    /// The streams.
+    package private(set) var registry: StreamRegistry
     private var logs: LogStore
     private var data: DataFolder?
 
-    init(_ store: any ObjectStore, retryDuration: Duration = .seconds(86400)) async throws {
-        let (registry, logs, data) = try Self.start(folder, store, time, retryDuration)
+    /// Starts with a store of objects alone.
+    package convenience init(
+        _ store: any ObjectStore,
+        retryDuration: Duration = .seconds(86400)
+    ) async throws {
+        try self.init(Parts(store: store, retryDuration: retryDuration))
+    }
+
+    /// Starts.
+    package init(_ parts: Parts, time: ManualTime = ManualTime()) throws {
+        self.time = time
+        let (registry, logs, data) = try Self.start(folder, parts, time)
         self.registry = registry
         self.logs = logs
         self.data = data
@@ -27,11 +61,9 @@ final class DeliveryHarness {
 
     private static func start(
         _ folder: TemporaryFolder,
-        _ store: any ObjectStore,
-        _ time: ManualTime,
-        _ retryDuration: Duration
+        _ parts: Parts,
+        _ time: ManualTime
     ) throws -> (StreamRegistry, LogStore, DataFolder) {
-        let identity = ServiceIdentity(region: "us-east-1", account: "000000000000")
         let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
         let data = try DataFolder(folder("data"))
         let logs = try LogStore(
@@ -48,8 +80,8 @@ final class DeliveryHarness {
             folder: data,
             logs: logs,
             options: DeliveryOptions(
-                store: store,
-                retryDuration: retryDuration,
+                store: parts.store,
+                retryDuration: parts.retryDuration,
                 retryDelays: RetryDelays(base: .seconds(1), cap: .seconds(1)),
                 transforms: TransformHost(
                     folder: folder("transforms"),
@@ -57,6 +89,7 @@ final class DeliveryHarness {
                     time: time,
                     logger: logger
                 ),
+                recordDestinations: parts.recordDestinations,
                 time: time
             ),
             identity: identity,
@@ -67,22 +100,32 @@ final class DeliveryHarness {
     }
 
     /// Stops and starts again on the same folder, with another store.
-    func restart(_ store: any ObjectStore, retryDuration: Duration = .seconds(86400)) async throws {
+    package func restart(
+        _ store: any ObjectStore,
+        retryDuration: Duration = .seconds(86400)
+    ) async throws {
+        try await restart(Parts(store: store, retryDuration: retryDuration))
+    }
+
+    /// Stops and starts again on the same folder.
+    package func restart(_ parts: Parts) async throws {
         if data != nil { await stop() }
-        let (registry, logs, data) = try Self.start(folder, store, time, retryDuration)
+        let (registry, logs, data) = try Self.start(folder, parts, time)
         self.registry = registry
         self.logs = logs
         self.data = data
     }
 
-    func stop() async {
+    /// Stops, with what is under way left as it is.
+    package func stop() async {
         await registry.shutDown()
         logs.shutDown()
         data?.release()
         data = nil
     }
 
-    func create(
+    /// Creates a stream to a bucket.
+    package func create(
         _ name: String = "s",
         size: Int = 1,
         interval: Int = 60,
@@ -103,12 +146,18 @@ final class DeliveryHarness {
                 "Enabled": true, "Processors": .array(processors),
             ]
         }
+        try await create(name, destination)
+    }
+
+    /// Creates a stream to any destination.
+    package func create(_ name: String, _ destination: DestinationConfiguration) async throws {
         try await registry.create(
             DeliveryStream(name: name, createTimestamp: time.now(), destination: destination)
         )
     }
 
-    func put(_ records: [[UInt8]], to name: String = "s") async throws {
+    /// Puts records, and waits for the acknowledgement.
+    package func put(_ records: [[UInt8]], to name: String = "s") async throws {
         _ = try await withCheckedThrowingContinuation { continuation in
             registry.append(RecordBatch(records), toStream: name) { continuation.resume(with: $0) }
         }
@@ -116,24 +165,31 @@ final class DeliveryHarness {
 
     /// Waits until the journal has no entries: what is asked is done by other threads, and leaves no
     /// other trace.
-    func whenJournalIsEmpty(_ name: String = "s") async throws {
+    package func whenJournalIsEmpty(_ name: String = "s") async throws {
         try await whenJournal(name) { $0.isEmpty }
     }
 
     /// Waits until a buffer that an earlier one holds up is marked as settled.
-    func whenSettledIsJournalled(_ name: String = "s") async throws {
+    package func whenSettledIsJournalled(_ name: String = "s") async throws {
         try await whenJournal(name) { $0.contains { $0.contains("isSettled") } }
     }
 
     private func whenJournal(_ name: String, _ condition: ([String]) -> Bool) async throws {
         let path = folder("data/streams/\(name).stream/in-flight")
-        for _ in 0..<20_000 {
+        try await eventually {
             let entries = try Folder.list(path).map { name in
                 // An entry that is gone meanwhile has nothing to say.
                 let bytes = try? Folder.readFile(path + "/" + name)
                 return bytes.map { String(decoding: $0, as: UTF8.self) }
             }
-            if condition(entries.compactMap(\.self)) { return }
+            return condition(entries.compactMap(\.self))
+        }
+    }
+
+    /// Waits for what other threads do, and what leaves no other trace.
+    package func eventually(_ condition: () throws -> Bool) async throws {
+        for _ in 0..<20_000 {
+            if try condition() { return }
             try await Task.sleep(for: .milliseconds(1))
         }
         throw CancellationError()

@@ -1,0 +1,100 @@
+import Destinations
+import Platform
+import Records
+import Sealing
+import TestSupport
+import Testing
+
+@testable import Delivery
+
+@Suite struct KeptFailuresTests {
+    private let folder = TemporaryFolder()
+    private let generator = SystemRandomNumberGenerator()
+
+    private func masterKeys() throws -> MasterKeys {
+        try MasterKeys(lines: String(repeating: "ab", count: 32))
+    }
+
+    private func plan() throws -> ObjectPlan {
+        var generator = generator
+        return ObjectPlan(
+            stream: "s",
+            version: 1,
+            sequence: 7,
+            arrival: Timestamp(milliseconds: 0),
+            destination: S3Destination(["BucketARN": "arn:aws:s3:::bucket"]),
+            template: try KeyTemplate("", as: .prefix),
+            errorOutputType: .openSearchFailed,
+            generator: &generator
+        )
+    }
+
+    private func entry() throws -> JournalEntry {
+        JournalEntry(
+            sequence: 7,
+            start: LogMark.start,
+            end: LogMark.start,
+            plan: try plan(),
+            records: RecordsPlan(
+                destination: DestinationConfiguration(kind: .openSearch, members: [:])
+            ),
+            firstAttempt: Timestamp(milliseconds: 0)
+        )
+    }
+
+    private func part(_ lines: [String], _ keys: MasterKeys?) throws -> Spooler.Part {
+        let spooler = Spooler(folder: folder.path, compressionLevel: 1, masterKeys: keys)
+        var plan = try plan()
+        plan.recordDelimiter = "\n"
+        let writer = try spooler.writer(plan, name: "x", isSealed: keys != nil)
+        for line in lines { try Array(line.utf8).withUnsafeBytes { try writer.add($0) } }
+        return try writer.finish(.openSearchFailed)
+    }
+
+    @Test(arguments: [false, true])
+    func `what was kept is read as it was after a restart`(isSealed: Bool) throws {
+        let keys = isSealed ? try masterKeys() : nil
+        let journal = try InFlightJournal(folder: folder("journal"))
+        let kept = try journal.keep(
+            [try part(["a", "b"], keys)],
+            try part(["c"], keys),
+            of: try entry(),
+            counts: KeptFailures.Counts(records: 9, failed: 3),
+            hasGivenUp: true
+        )
+        let again = try InFlightJournal(folder: folder("journal"))
+        let loaded = try #require(try again.load().first)
+        #expect(loaded == kept)
+        #expect(loaded.failures?.counts.failed == 3)
+        let (parts, setAside) = try again.failures(of: loaded, keys)
+        #expect(parts.map(\.records) == [2])
+        #expect(try ScriptedStore.content(of: parts[0].object) == Array("a\nb\n".utf8))
+        #expect(parts[0].plan.key == kept.plan.key)
+        #expect(try ScriptedStore.content(of: #require(setAside).object) == Array("c\n".utf8))
+        if isSealed {
+            #expect(throws: InFlightJournal.Failure.self) { try again.failures(of: loaded, nil) }
+        }
+    }
+
+    @Test func `what was kept goes with its entry`() throws {
+        let journal = try InFlightJournal(folder: folder("journal"))
+        _ = try journal.keep(
+            [try part(["a"], nil)],
+            nil,
+            of: try entry(),
+            counts: KeptFailures.Counts(),
+            hasGivenUp: false
+        )
+        #expect(try Folder.list(folder("journal")).count == 2)
+        try journal.remove(7)
+        #expect(try Folder.list(folder("journal")).isEmpty)
+    }
+
+    @Test func `what was kept without its entry is removed at the next start`() throws {
+        let journal = try InFlightJournal(folder: folder("journal"))
+        try Folder.create(journal.failuresFolder(7))
+        try Folder.replaceFile(journal.failuresFolder(7) + "/x", with: [1])
+        #expect(try journal.resume(try journal.load(), from: LogMark.start).isEmpty)
+        #expect(try Folder.list(folder("journal")).isEmpty)
+    }
+}

@@ -1,0 +1,45 @@
+import Logging
+import MetricsTestKit
+import Testing
+
+@testable import Delivery
+
+@Suite struct OutageTests {
+    private let metrics = TestMetrics()
+    private let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
+
+    private func value(_ stream: String = "s") throws -> Double? {
+        let dimensions = [("stream", stream), ("pipeline", "source")]
+        return try metrics.expectRecorder("delivery_paused", dimensions).lastValue
+    }
+
+    @Test func `the gauge is 1 while neither the destination nor the bucket takes anything`() throws
+    {
+        let outage = Outage(stream: "s", pipeline: "source", metrics)
+        #expect(try value() == 0)
+        outage.destinationFailed(logger)
+        #expect(try value() == 0)
+        outage.bucketFailed(logger)
+        #expect(try value() == 1)
+        outage.destinationAnswered(logger)
+        #expect(try value() == 0)
+        outage.destinationFailed(logger)
+        #expect(try value() == 1)
+        outage.bucketAnswered(logger)
+        #expect(try value() == 0)
+    }
+
+    @Test func `each stream has its own, which goes with it`() throws {
+        let outage = Outage(stream: "s", pipeline: "source", metrics)
+        do {
+            let other = Outage(stream: "t", pipeline: "source", metrics)
+            other.destinationFailed(logger)
+            other.bucketFailed(logger)
+            #expect(try value("t") == 1)
+            #expect(try value("s") == 0)
+        }
+        #expect(throws: (any Error).self) { try value("t") }
+        outage.bucketFailed(logger)
+        #expect(try value("s") == 0)
+    }
+}
