@@ -84,7 +84,7 @@ let package = Package(
             "Destinations",
             [
                 "Records", "Parsing", "SigV4", "Egress", "Compression", "CKernels", "Platform",
-                crypto,
+                crypto, subprocess, systemPackage,
             ]
         ),
         library("Processors", ["Records", "Parsing", "Compression", crypto]),

@@ -24,6 +24,8 @@ package struct DeliveryOptions: Sendable {
     package var maximumTransformBatches: Int
     /// Makes destinations that take records; without it, streams have those that take objects alone.
     package var recordDestinations: RecordDestinations?
+    /// Loads warehouses; without it, objects and manifests are written alone.
+    package var copies: CopyService?
     /// Where numbers for an operator go.
     package var metrics: any MetricsFactory
     /// The clock.
@@ -40,6 +42,7 @@ package struct DeliveryOptions: Sendable {
         transforms: TransformHost? = nil,
         maximumTransformBatches: Int = Limits.defaultMaximumTransformBatches,
         recordDestinations: RecordDestinations? = nil,
+        copies: CopyService? = nil,
         metrics: any MetricsFactory = MetricsSystem.factory,
         time: any TimeSource = SystemTime()
     ) {
@@ -52,6 +55,7 @@ package struct DeliveryOptions: Sendable {
         self.transforms = transforms
         self.maximumTransformBatches = maximumTransformBatches
         self.recordDestinations = recordDestinations
+        self.copies = copies
         self.metrics = metrics
         self.time = time
     }

@@ -5,7 +5,7 @@ package import Records
 
 /// A sealed buffer: what was decided about it before its first attempt.
 package struct JournalEntry: Sendable, Codable, Hashable {
-    /// The format: 2 for a buffer whose records go to a destination of their own, else 1.
+    /// The format: 2 for a buffer that does not end as an object, else 1.
     package var version = 1
     /// The buffer's number in its stream.
     package var sequence: UInt64
@@ -27,6 +27,10 @@ package struct JournalEntry: Sendable, Codable, Hashable {
     package var failures: KeptFailures?
     /// Whether nothing is left to do but to move the checkpoint, which waits for an earlier buffer.
     package var isSettled: Bool?
+    /// What its object is loaded into; nil where it stays an object.
+    package var copy: CopyPlan?
+    /// How far that has come; nil before the object and its manifest are stored.
+    package var load: LoadState?
 
     /// An entry.
     package init(
@@ -36,9 +40,11 @@ package struct JournalEntry: Sendable, Codable, Hashable {
         plan: ObjectPlan,
         failurePlans: [String: ObjectPlan]? = nil,
         records: RecordsPlan? = nil,
+        copy: CopyPlan? = nil,
         firstAttempt: Timestamp
     ) {
-        version = records == nil ? 1 : 2
+        version = records == nil && copy == nil ? 1 : 2
+        self.copy = copy
         self.sequence = sequence
         self.start = start
         self.end = end
@@ -152,7 +158,8 @@ struct InFlightJournal: Sendable {
     /// Makes an entry durable, in place of what it was before.
     func add(_ entry: JournalEntry) throws {
         let bytes = try JSONEncoder().encode(entry)
-        try Folder.replaceFile(path(entry.sequence), with: [UInt8](bytes))
+        // What a destination is reached with is in it.
+        try Folder.replaceFile(path(entry.sequence), with: [UInt8](bytes), permissions: 0o600)
     }
 
     /// Forgets a buffer.

@@ -259,6 +259,9 @@ final class StreamDelivery: Sendable {
         if role != .backup, try StreamRules.processing(of: stream)?.appendsDelimiter == true {
             target.recordDelimiter = "\n"
         }
+        if role != .backup, stream.destination.kind == .redshift {
+            target.copy = try .init(stream.destination, prefix: destination.prefix ?? "")
+        }
         settings.route = .deliver(target)
         return settings
     }

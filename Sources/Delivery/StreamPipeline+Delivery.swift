@@ -11,9 +11,11 @@ extension StreamPipeline {
     func deliver(_ entry: JournalEntry) async {
         do {
             var effort = Effort(delays: shared.options.retryDelays)
+            var entry = entry
             try await overTrouble {
                 // Out of the way of other streams' buffers while it waits.
-                while try await !attempt(entry, &effort) {}
+                if entry.load == nil { while try await !attempt(&entry, &effort) {} }
+                if let copy = entry.copy, entry.load != nil { try await load(&entry, copy) }
             }
             try await settle(entry)
         } catch {
@@ -29,16 +31,21 @@ extension StreamPipeline {
         var delays: RetryDelays
         /// Keys of objects that are where they should be.
         var done: Set<String> = []
+        /// Keys of those that are on this server's disk.
+        var setAside: Set<String> = []
     }
 
     /// Spools the buffer and sends it until it is settled, or until another buffer needs the place
     /// on disk: false then, and the next call spools it again, byte for byte.
     ///
     /// - Throws: `Trouble`, with the place on disk given back; `CancellationError`.
-    private func attempt(_ entry: JournalEntry, _ effort: inout Effort) async throws -> Bool {
+    private func attempt(
+        _ entry: inout JournalEntry,
+        _ effort: inout Effort
+    ) async throws -> Bool {
         try await shared.spoolPlaces.take()
         defer { shared.spoolPlaces.giveBack() }
-        let spool = try await trying("the buffer cannot be read or spooled") { [self] in
+        let spool = try await trying("the buffer cannot be read or spooled") { [self, entry] in
             try await shared.spoolThreads.run { [self] flag in
                 let spoolName = "\(name)-\(role.rawValue)-\(entry.sequence)"
                 return try shared.spooler.spool(log, entry, name: spoolName) { try flag.check() }
@@ -49,6 +56,17 @@ extension StreamPipeline {
             guard try await send(part, entry, &effort) else { return false }
             effort.done.insert(part.plan.key)
         }
+        guard let plan = entry.copy, let part = spool.parts.first(where: { $0.failure == nil }),
+            !effort.setAside.contains(part.plan.key)
+        else { return true }
+        let manifest = try await trying("a manifest cannot be spooled") { [self, entry] in
+            try await shared.diskThreads.run { [self] _ in
+                try spooledManifest(plan, of: entry, byteCount: part.object.byteCount)
+            }
+        }
+        guard try await send(manifest, entry, &effort) else { return false }
+        guard !effort.setAside.contains(manifest.plan.key) else { return true }
+        entry = try await stored(part, of: entry)
         return true
     }
 
@@ -67,7 +85,7 @@ extension StreamPipeline {
             switch try await shared.options.store.put(part.object, as: part.plan) {
             case .delivered:
                 logger.info(
-                    message(for: part),
+                    message(for: part, entry),
                     metadata: facts(part, ["attempts": "\(attempts)"])
                 )
                 return true
@@ -75,6 +93,7 @@ extension StreamPipeline {
             }
             if isTimeUp(for: entry) {
                 try await putAside(part, failure)
+                effort.setAside.insert(part.plan.key)
                 return true
             }
             logger.warning(
@@ -91,8 +110,9 @@ extension StreamPipeline {
         }
     }
 
-    private func message(for part: Spooler.Part) -> Logger.Message {
+    private func message(for part: Spooler.Part, _ entry: JournalEntry) -> Logger.Message {
         if role == .backup { return "backed up" }
+        if part.plan == entry.copy?.manifest { return "the manifest is stored" }
         return part.failure == nil ? "delivered" : "failed records are kept"
     }
 

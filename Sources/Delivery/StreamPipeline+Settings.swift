@@ -71,6 +71,20 @@ extension StreamPipeline {
         var failureTemplates: [ErrorOutputType: KeyTemplate] = [:]
         var recordDelimiter: String?
         var maximumInFlight: Int
+        /// What objects are loaded into, and where the lists of them are.
+        var copy: Copy?
+
+        struct Copy: Sendable {
+            var destination: DestinationConfiguration
+            var manifests: KeyTemplate
+            var errorManifests: KeyTemplate
+
+            init(_ destination: DestinationConfiguration, prefix: String) throws(FirehoseError) {
+                self.destination = destination
+                manifests = try KeyTemplate(prefix + CopyPlan.manifests, as: .prefix)
+                errorManifests = try KeyTemplate(prefix + CopyPlan.errorManifests, as: .prefix)
+            }
+        }
 
         /// The plans of one buffer's objects.
         func plans(

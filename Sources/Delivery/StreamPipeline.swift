@@ -24,6 +24,8 @@ final class StreamPipeline: Sendable {
     let requestPlaces = Places(Limits.maximumRequestsOfStream)
     /// Whether the last request brought nothing.
     let isInTrouble = Atomic(false)
+    /// One COPY at a time.
+    let copyPlaces = Places(1)
     /// Those that take records one by one, as they are configured now and were a moment ago.
     let destinations = Mutex<[DestinationConfiguration: any RecordDestination]>([:])
     private let resumed: [JournalEntry]
@@ -249,6 +251,14 @@ final class StreamPipeline: Sendable {
                 failurePlans: plans.failures,
                 records: target.records.map {
                     RecordsPlan(destination: $0, delimiter: target.recordDelimiter)
+                },
+                copy: target.copy.map {
+                    CopyPlan(
+                        $0.destination,
+                        object: plans.main,
+                        manifests: $0.manifests,
+                        errorManifests: $0.errorManifests
+                    )
                 },
                 firstAttempt: shared.options.time.now()
             )

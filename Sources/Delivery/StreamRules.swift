@@ -29,7 +29,8 @@ enum StreamRules {
         guard let destination = stream.destination.objects else { return }
         let processing = try processing(of: stream)
         let failedType = ErrorOutputType(of: stream.destination.kind)
-        let path = failedType == nil ? "" : "S3Configuration."
+        let path = stream.destination.kind.isS3 ? "" : "S3Configuration."
+        if stream.destination.kind == .redshift { _ = try Warehouse(stream.destination.members) }
         try checkInterval(stream.destination.bufferingHints, minimumIntervalSeconds)
         if let zone = destination.customTimeZone, !zone.isEmpty, !TimeZones.isKnown(zone) {
             throw FirehoseError(.invalidArgument, "CustomTimeZone \(zone) is not a known time zone")
@@ -65,7 +66,9 @@ enum StreamRules {
         guard undeliverableMembers(of: stream.destination).isEmpty, keepsBackup(stream) else {
             return nil
         }
-        guard stream.destination.kind.isS3 else { return stream.destination.objects }
+        guard stream.destination.kind.isS3 || stream.destination.kind == .redshift else {
+            return stream.destination.objects
+        }
         return members["S3BackupConfiguration"].map { S3Destination($0) }
     }
 
@@ -83,12 +86,11 @@ enum StreamRules {
     static func keepsBackup(_ stream: DeliveryStream) -> Bool {
         let members = stream.destination.members
         switch stream.destination.kind {
-        case .s3, .extendedS3:
+        case .s3, .extendedS3, .redshift:
             return members["S3BackupMode"] == "Enabled" && members["S3BackupConfiguration"] != nil
         case .elasticsearch, .openSearch: return members["S3BackupMode"] == "AllDocuments"
         case .httpEndpoint: return members["S3BackupMode"] == "AllData"
         case .splunk: return members["S3BackupMode"] == "AllEvents"
-        case .redshift: return false
         }
     }
 
@@ -111,7 +113,6 @@ enum StreamRules {
     /// The members of a configuration that ask for what this program does not have.
     static func undeliverableMembers(of destination: DestinationConfiguration) -> [String] {
         let name = destination.kind.configurationMember
-        guard destination.kind != .redshift else { return [name] }
         let members = destination.members
         var asked: [String] = []
         // An ARN names no host.

@@ -51,7 +51,10 @@ package struct DestinationConfiguration: Sendable, Codable, Hashable {
 
     /// When its buffers are full.
     package var bufferingHints: BufferingHints {
-        let hints = members["BufferingHints"]
+        // Redshift's own are those of its bucket (API model).
+        let hints =
+            kind == .redshift
+            ? members["S3Configuration"]?["BufferingHints"] : members["BufferingHints"]
         return BufferingHints(
             sizeInMBs: hints?["SizeInMBs"]?.integer ?? Limits.defaultBufferSizeMegabytes,
             intervalInSeconds: hints?["IntervalInSeconds"]?.integer

@@ -68,7 +68,12 @@ struct Assembly {
             folder: folder,
             logs: logs,
             options: DeliveryOptions(
-                store: try Self.store(settings, folder, client, time, logger),
+                store: try settings.buckets.store(
+                    dataDir: folder.path,
+                    client,
+                    time,
+                    logger
+                ),
                 retryDuration: .seconds(settings.s3RetryDuration),
                 compressionLevel: settings.compressionLevel,
                 masterKeys: masterKeys,
@@ -79,9 +84,14 @@ struct Assembly {
                     settings: try settings.endpointSettings.map {
                         try EndpointSettings(path: Self.absolute($0))
                     } ?? EndpointSettings(),
-                    credentials: Self.credentials,
+                    credentials: BucketOptions.credentials,
                     identity: identity,
                     threads: WorkerThreads(count: 2),
+                    time: time
+                ),
+                copies: try CopyService(
+                    settings.warehouse.settings(),
+                    client: client,
                     time: time
                 ),
                 time: time
@@ -155,61 +165,6 @@ struct Assembly {
             throw error
         }
         try await group.run()
-    }
-
-    /// The variables of AWS's SDKs that have a value.
-    private static var environment: [String: String] {
-        ProcessInfo.processInfo.environment.filter {
-            $0.key.hasPrefix("AWS_") && !$0.value.isEmpty
-        }
-    }
-
-    /// Who signs requests to AWS's services and to those that act like them.
-    private static var credentials: Credentials? {
-        let environment = environment
-        guard let keyID = environment["AWS_ACCESS_KEY_ID"],
-            let secret = environment["AWS_SECRET_ACCESS_KEY"]
-        else { return nil }
-        return Credentials(
-            accessKeyID: keyID,
-            secretAccessKey: secret,
-            sessionToken: environment["AWS_SESSION_TOKEN"]
-        )
-    }
-
-    /// S3 where anything about it is said, folders otherwise.
-    private static func store(
-        _ settings: Serve,
-        _ folder: DataFolder,
-        _ client: HTTPClient,
-        _ time: any TimeSource,
-        _ logger: Logger
-    ) throws -> any ObjectStore {
-        let environment = environment
-        let endpoint =
-            settings.s3Endpoint ?? environment["AWS_ENDPOINT_URL_S3"]
-            ?? environment["AWS_ENDPOINT_URL"]
-        let hasKey = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"]
-            .contains { environment[$0] != nil }
-        guard settings.localBuckets == nil, endpoint != nil || hasKey else {
-            let buckets = settings.localBuckets.map(absolute) ?? folder.path + "/buckets"
-            logger.info("buckets are folders", metadata: ["folder": "\(buckets)"])
-            return try LocalBucketStore(folder: buckets, threads: WorkerThreads(count: 2))
-        }
-        guard let credentials else {
-            throw SettingsError(
-                description: "S3 needs credentials: set AWS_ACCESS_KEY_ID and "
-                    + "AWS_SECRET_ACCESS_KEY, or use --local-buckets"
-            )
-        }
-        let configuration = try S3Configuration(
-            endpoint: endpoint,
-            region: settings.s3Region ?? environment["AWS_REGION"] ?? "us-east-1",
-            addressing: settings.s3Addressing,
-            credentials: credentials
-        )
-        logger.info("buckets are in S3", metadata: ["endpoint": "\(endpoint ?? "AWS")"])
-        return S3ObjectStore(configuration, client: client, time: time)
     }
 
     /// Every stream and segment holds files open: as many as the system lets us.

@@ -29,18 +29,6 @@ struct Serve: AsyncParsableCommand {
     @Option(help: "Where records, stream configurations and state are kept.")
     var dataDir = "./hydrant-data"
 
-    @Option(help: "Use folders in this folder as buckets. (default: DATA-DIR/buckets without S3)")
-    var localBuckets: String?
-
-    @Option(help: "URL of an S3-compatible endpoint. (default: AWS's own)")
-    var s3Endpoint: String?
-
-    @Option(help: "Region of the buckets. (default: AWS_REGION, else us-east-1)")
-    var s3Region: String?
-
-    @Option(help: "How buckets are named in URLs: auto, path or virtual.")
-    var s3Addressing = S3Configuration.Addressing.auto
-
     @Option(help: "Seconds after the first attempt at which an object is set aside.")
     var s3RetryDuration = Limits.defaultS3RetrySeconds
 
@@ -76,6 +64,12 @@ struct Serve: AsyncParsableCommand {
 
     @Option(help: "How log lines look: text or json.")
     var logFormat = LogFormat.text
+
+    @OptionGroup(title: "Buckets")
+    var buckets: BucketOptions
+
+    @OptionGroup(title: "Warehouses")
+    var warehouse: WarehouseOptions
 
     @OptionGroup(title: "Streams")
     var streams: StreamOptions
@@ -113,9 +107,6 @@ struct Serve: AsyncParsableCommand {
             throw ValidationError("--s3-retry-duration is 0 seconds or more")
         }
         try access.validate(host: host)
-        guard localBuckets == nil || s3Endpoint == nil else {
-            throw ValidationError("--local-buckets and --s3-endpoint exclude each other")
-        }
     }
 
     func run() async throws {

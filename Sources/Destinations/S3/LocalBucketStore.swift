@@ -11,8 +11,8 @@ package final class LocalBucketStore: ObjectStore {
     /// Unfinished files; not a possible bucket name at S3, which begins with a letter or digit.
     private static let incoming = ".incoming"
 
-    private let folder: String
-    private let threads: WorkerThreads
+    let folder: String
+    let threads: WorkerThreads
 
     /// Buckets in `folder`, each created with its first object.
     package init(folder: String, threads: WorkerThreads) throws(SystemError) {

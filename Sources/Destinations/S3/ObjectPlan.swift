@@ -74,6 +74,15 @@ package struct ObjectPlan: Sendable, Codable, Hashable {
         key = "\(prefix)\(stream)-\(version)-\(stamp)-\(uuid)\(fileExtension)"
     }
 
+    /// A plan for an object whose key is known.
+    package init(bucket: String, key: String, uuid: String, arrival: Timestamp) {
+        self.bucket = bucket
+        self.key = key
+        compression = .uncompressed
+        self.uuid = uuid
+        self.arrival = arrival
+    }
+
     /// Time (48 bits), then version, then 32 bits of sequence and 42 of randomness around the variant.
     private static func uuid(arrival: Timestamp, sequence: UInt64, random: UInt64) -> String {
         let time = UInt64(max(0, arrival.milliseconds)) & 0xffff_ffff_ffff

@@ -1,3 +1,4 @@
+internal import Crypto
 package import Egress
 internal import Foundation
 internal import Platform
@@ -7,7 +8,7 @@ internal import SigV4
 /// Buckets behind the S3 API.
 package struct S3ObjectStore: ObjectStore {
     private let configuration: S3Configuration
-    private let client: HTTPClient
+    let client: HTTPClient
     private let time: any TimeSource
     private let signer: RequestSigner
 
@@ -42,7 +43,7 @@ package struct S3ObjectStore: ObjectStore {
         do {
             let response = try await client.send(request)
             return (200..<300).contains(response.status)
-                ? .delivered : .failed(S3Failure.failure(of: response, plan))
+                ? .delivered : .failed(S3Failure.failure(of: response, bucket: plan.bucket))
         } catch let error as EgressError {
             return .failed(
                 DeliveryFailure(code: "S3.\(error.kind.rawValue)", message: error.message)
@@ -93,6 +94,39 @@ package struct S3ObjectStore: ObjectStore {
     }
 }
 
+extension S3ObjectStore {
+    /// A request without a body, signed.
+    func request(
+        _ method: String,
+        _ bucket: String,
+        _ key: String,
+        _ query: [(name: String, value: String)],
+        limit: Int
+    ) -> HTTPRequest {
+        let (authority, path) = configuration.location(bucket: bucket, key: key)
+        let signed = signer.sign(
+            RequestSigner.Request(
+                method: method,
+                path: path,
+                query: query,
+                headers: [(name: "Host", value: authority)],
+                payloadHash: Hexadecimal.text(SHA256.hash(data: [UInt8]()))
+            ),
+            at: time.now()
+        )
+        let text = query.map { "\(URIEncoding.encode($0.name))=\(URIEncoding.encode($0.value))" }
+            .joined(separator: "&")
+        return HTTPRequest(
+            method: method,
+            url: "\(configuration.scheme)://\(authority)\(path)" + (text.isEmpty ? "" : "?\(text)"),
+            headers: signed,
+            timeout: patience,
+            stallTimeout: min(.seconds(60), patience),
+            maximumResponseBytes: limit
+        )
+    }
+}
+
 /// What S3 says went wrong.
 enum S3Failure {
     /// Codes of the S3 API that operators meet (API reference, "Error responses"): a bounded set,
@@ -108,14 +142,14 @@ enum S3Failure {
         "SignatureDoesNotMatch", "SlowDown", "TemporaryRedirect", "XAmzContentSHA256Mismatch",
     ]
 
-    static func failure(of response: HTTPResponse, _ plan: ObjectPlan) -> DeliveryFailure {
+    static func failure(of response: HTTPResponse, bucket: String) -> DeliveryFailure {
         let body = String(decoding: response.body.prefix(64 * 1024), as: UTF8.self)
         let code = element("Code", in: body)
         let known = code.flatMap { knownCodes.contains($0) ? $0 : nil }
         let text = element("Message", in: body) ?? String(body.prefix(200))
         return DeliveryFailure(
             code: "S3.\(known ?? "Status\(response.status)")",
-            message: "\(response.status) \(code ?? "") \(text) (bucket \(plan.bucket))"
+            message: "\(response.status) \(code ?? "") \(text) (bucket \(bucket))"
         )
     }
 

@@ -1,0 +1,124 @@
+internal import Crypto
+package import Destinations
+internal import Foundation
+internal import Platform
+package import Records
+
+/// Loads what was given up: the error manifests of a stream with a warehouse.
+package struct ManifestBackfill: Sendable {
+    /// What became of a manifest.
+    package enum Outcome: Sendable {
+        case loaded
+        case loadedBefore
+        case failed(DeliveryFailure)
+    }
+
+    /// A stream that cannot be loaded from, and why.
+    package struct Failure: Error, CustomStringConvertible {
+        package var description: String
+    }
+
+    private let stream: DeliveryStream
+    private let bucket: String
+    private let prefix: String
+    private let warehouse: Warehouse
+    private let store: any BrowsableStore
+    private let copies: CopyService
+    private let time: any TimeSource
+
+    /// For a stream as it is configured in a data folder, which a server may use meanwhile.
+    ///
+    /// Blocks.
+    ///
+    /// - Throws: `Failure` where there is no such stream, or it has no warehouse.
+    package init(
+        stream name: String,
+        dataFolder: String,
+        store: any BrowsableStore,
+        copies: CopyService,
+        time: any TimeSource
+    ) throws {
+        let folder = "\(dataFolder)/streams/\(name).stream"
+        guard !name.contains("/"), Folder.exists(folder + "/stream.json") else {
+            throw Failure(description: "there is no stream \(name) in \(dataFolder)")
+        }
+        stream = try StreamFile.load(folder)
+        guard stream.destination.kind == .redshift, let objects = stream.destination.objects else {
+            throw Failure(
+                description: "the stream \(name) delivers to \(stream.destination.kind.rawValue), "
+                    + "not to Redshift"
+            )
+        }
+        bucket = objects.bucket
+        prefix = objects.prefix ?? ""
+        warehouse = try Warehouse(stream.destination.members)
+        self.store = store
+        self.copies = copies
+        self.time = time
+    }
+
+    /// Lists the error manifests of some hours.
+    ///
+    /// - Parameters:
+    ///   - from: The first time; its whole hour is taken.
+    ///   - to: The last time.
+    /// - Returns: Their keys, oldest first.
+    /// - Throws: `DeliveryFailure` of the bucket; `CancellationError`.
+    package func manifests(from: Timestamp?, to: Timestamp?) async throws -> [String] {
+        let folder = prefix + CopyPlan.errorManifests
+        return try await store.keys(bucket: bucket, prefix: folder).filter { key in
+            guard key.hasSuffix("-manifest") else { return false }
+            // yyyy/MM/dd/HH: texts sort as their times do.
+            let hour = String(key.dropFirst(folder.count).prefix(13))
+            return (from.map { Self.hour($0) <= hour } ?? true)
+                && (to.map { hour <= Self.hour($0) } ?? true)
+        }
+    }
+
+    private static func hour(_ moment: Timestamp) -> String {
+        let time = CivilTime(moment)
+        let parts = [(time.year, 4), (time.month, 2), (time.day, 2), (time.hour, 2)]
+        return parts.map { CivilTime.padded($0.0, $0.1) }.joined(separator: "/")
+    }
+
+    /// An object's URL.
+    package func url(_ key: String) -> String { "s3://\(bucket)/\(key)" }
+
+    /// Loads one, and moves it to those that are loaded.
+    ///
+    /// - Throws: `DeliveryFailure` of the bucket; `CancellationError`.
+    package func load(_ key: String) async throws -> Outcome {
+        let rest = key.dropFirst((prefix + CopyPlan.errorManifests).count)
+        let uuid = UUID().uuidString.lowercased()
+        let outcome = try await copies.load(
+            CopyService.Job(
+                warehouse: warehouse,
+                manifest: url(key),
+                ledgerKey: url(prefix + CopyPlan.manifests + rest),
+                stream: stream.name,
+                token: uuid
+            )
+        )
+        let result: Outcome
+        switch outcome {
+        case .loaded: result = .loaded
+        case .loadedBefore: result = .loadedBefore
+        case .failed(let failure), .unknown(let failure): return .failed(failure)
+        }
+        let content = try await store.content(bucket: bucket, key: key)
+        let object = SpooledObject(
+            content: MemorySource(content),
+            byteCount: UInt64(content.count),
+            sha256: Array(SHA256.hash(data: content))
+        )
+        let plan = ObjectPlan(
+            bucket: bucket,
+            key: prefix + CopyPlan.loadedManifests + rest,
+            uuid: uuid,
+            arrival: time.now()
+        )
+        if case .failed(let failure) = try await store.put(object, as: plan) { throw failure }
+        try await store.remove(bucket: bucket, key: key)
+        return result
+    }
+}

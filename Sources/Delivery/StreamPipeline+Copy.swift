@@ -1,0 +1,175 @@
+internal import Destinations
+internal import Foundation
+internal import Logging
+internal import Metrics
+internal import Platform
+internal import Records
+internal import Synchronization
+
+/// The way of a stored object into a warehouse.
+extension StreamPipeline {
+    /// Between two attempts (AWS's own wait 5 minutes: developer guide, "Data delivery failure
+    /// handling").
+    private static let copyDelays = RetryDelays(
+        base: .seconds(1),
+        cap: .seconds(300),
+        jitter: .about(0.15)
+    )
+
+    /// Writes down that an object and its manifest are stored.
+    func stored(_ part: Spooler.Part, of entry: JournalEntry) async throws -> JournalEntry {
+        var entry = entry
+        entry.load = LoadState(
+            records: part.records,
+            bytes: part.dataBytes,
+            objectBytes: part.object.byteCount
+        )
+        try await journal(entry)
+        return entry
+    }
+
+    /// The manifest of an object, as an object.
+    func spooledManifest(
+        _ plan: CopyPlan,
+        of entry: JournalEntry,
+        byteCount: UInt64
+    ) throws -> Spooler.Part {
+        try spooled(plan, as: plan.manifest, entry, byteCount)
+    }
+
+    private func spooled(
+        _ plan: CopyPlan,
+        as object: ObjectPlan,
+        _ entry: JournalEntry,
+        _ byteCount: UInt64
+    ) throws -> Spooler.Part {
+        let name = "\(name)-\(role.rawValue)-\(entry.sequence)-manifest"
+        let writer = try shared.spooler.writer(object, name: name, isSealed: false)
+        let content = plan.content(of: entry.plan, byteCount: byteCount)
+        try content.withUnsafeBytes { try writer.add($0) }
+        return try writer.finish(nil)
+    }
+
+    /// Loads a stored object, or leaves its manifest where a back-fill finds it.
+    ///
+    /// - Throws: `Trouble`; `CancellationError`, after which the journal says what there is to do.
+    func load(_ entry: inout JournalEntry, _ plan: CopyPlan) async throws {
+        guard let copies = shared.options.copies, copies.isActive else { return }
+        var delays = Self.copyDelays
+        while let state = entry.load, state.givenUp == nil {
+            guard let pause = try await attempt(&entry, plan, copies, &delays) else { return }
+            try await shared.options.time.sleep(until: shared.options.time.now() + pause)
+        }
+        guard let state = entry.load else { return }
+        let part = try await trying("a manifest cannot be spooled") { [self, entry] in
+            try await shared.diskThreads.run { [self] _ in
+                try spooled(plan, as: plan.errorManifest, entry, state.objectBytes)
+            }
+        }
+        try await keep(part, hasGivenUp: true)
+        logger.error(
+            "COPY given up: its manifest is kept for a back-fill",
+            metadata: [
+                "manifest": "\(plan.errorManifest.url)", "error": "\(state.givenUp ?? "")",
+                "attempts": "\(state.attempts)", "records": "\(state.records)",
+            ]
+        )
+    }
+
+    /// Runs COPY once.
+    ///
+    /// - Returns: How long to wait before the next attempt; nil where the object is loaded.
+    private func attempt(
+        _ entry: inout JournalEntry,
+        _ plan: CopyPlan,
+        _ copies: CopyService,
+        _ delays: inout RetryDelays
+    ) async throws -> Duration? {
+        guard var state = entry.load else { return nil }
+        // One after the other; one that waits for its next attempt lets the others go.
+        try await copyPlaces.take()
+        defer { copyPlaces.giveBack() }
+        let now = shared.options.time.now()
+        state.attempts += 1
+        state.firstAttempt = state.firstAttempt ?? now
+        if !state.isOpen {
+            state.number += 1
+            state.isOpen = true
+        }
+        entry.load = state
+        try await journal(entry)
+        let warehouse = try await trying("the warehouse's configuration cannot be used") {
+            try self.warehouse(plan)
+        }
+        let outcome = try await copies.load(
+            CopyService.Job(
+                warehouse: warehouse,
+                manifest: plan.manifest.url,
+                stream: name,
+                token: "\(plan.manifest.uuid)-\(state.number)"
+            )
+        )
+        let facts: Logger.Metadata = [
+            "manifest": "\(plan.manifest.url)", "attempts": "\(state.attempts)",
+            "records": "\(state.records)", "bytes": "\(state.bytes)",
+        ]
+        let failure: DeliveryFailure
+        switch outcome {
+        case .loaded:
+            logger.info("loaded", metadata: facts)
+            return nil
+        case .loadedBefore:
+            logger.info("loaded by an attempt whose end was not known", metadata: facts)
+            return nil
+        case .failed(let reason):
+            failure = reason
+            state.isOpen = false
+        case .unknown(let reason):
+            failure = reason
+        }
+        Counter(
+            label: "copy_failures",
+            dimensions: [("stream", name), ("code", failure.code)],
+            factory: shared.options.metrics
+        ).increment()
+        let left = copyTimeLeft(state, warehouse.retryDuration)
+        if left <= .zero { state.givenUp = "\(failure)" }
+        entry.load = state
+        try await journal(entry)
+        guard left > .zero else { return .zero }
+        logger.warning(
+            "COPY failed, another try follows",
+            metadata: facts.merging(["code": "\(failure.code)", "error": "\(failure)"]) { _, new in
+                new
+            }
+        )
+        var generator = SystemRandomNumberGenerator()
+        return min(delays.next(using: &generator), left)
+    }
+
+    private func copyTimeLeft(_ state: LoadState, _ duration: Duration) -> Duration {
+        guard let first = state.firstAttempt, duration > .zero else { return .zero }
+        let now = shared.options.time.now()
+        // A server that was down for long tries for a while before it gives up.
+        let least = min(.seconds(Limits.minimumRetrySecondsAfterStart), duration / 10)
+        return max(duration - (now - first), least - (now - startedAt))
+    }
+
+    /// The warehouse that a buffer was sealed for, with who we are there now.
+    private func warehouse(_ plan: CopyPlan) throws -> Warehouse {
+        var members = plan.destination.members
+        if case .deliver(let target) = settings.withLock(\.route),
+            let current = target.copy?.destination.members,
+            current["ClusterJDBCURL"] == members["ClusterJDBCURL"]
+        {
+            for name in ["Username", "Password", "RoleARN"] { members[name] = current[name] }
+        }
+        return try Warehouse(members)
+    }
+
+    private func journal(_ entry: JournalEntry) async throws {
+        try await untilDone("the journal cannot be written") { [self] in
+            try await shared.diskThreads.run { [self] _ in try journal.add(entry) }
+        }
+    }
+}

@@ -1,0 +1,242 @@
+internal import Crypto
+internal import Egress
+internal import Foundation
+internal import Parsing
+internal import Records
+internal import SigV4
+
+/// The Redshift Data API over HTTP (AWS's API reference, "Amazon Redshift Data API").
+struct DataAPIExecutor: CopyExecutor {
+    private static let service = "redshift-data"
+    private static let firstPause: Duration = .seconds(1)
+    private static let longestPause: Duration = .seconds(10)
+    private static let requestTimeout: Duration = .seconds(30)
+
+    private let settings: CopySettings
+    private let client: HTTPClient
+    private let time: any TimeSource
+
+    init(_ settings: CopySettings, client: HTTPClient, time: any TimeSource) {
+        self.settings = settings
+        self.client = client
+        self.time = time
+    }
+
+    /// What stopped a COPY.
+    private struct Stop: Error {
+        var failure: DeliveryFailure
+        /// Whether the statement may have run, or may run yet.
+        var mayHaveRun: Bool
+    }
+
+    func run(
+        _ statement: String,
+        _ job: CopyService.Job
+    ) async throws(CancellationError) -> CopyService.Outcome {
+        do {
+            return try await load(statement, job)
+        } catch let stop as Stop {
+            var failure = stop.failure
+            failure.message = settings.redacted(failure.message, job.warehouse)
+            return stop.mayHaveRun ? .unknown(failure) : .failed(failure)
+        } catch {
+            throw CancellationError()
+        }
+    }
+
+    private func load(
+        _ statement: String,
+        _ job: CopyService.Job
+    ) async throws -> CopyService.Outcome {
+        var members = target(job.warehouse)
+        members["StatementName"] = .string(String(job.stream.prefix(500)))
+        guard let ledger = settings.ledger else {
+            members["ClientToken"] = .string(job.token)
+            members["Sql"] = .string(statement)
+            _ = try await finish("ExecuteStatement", members, job, isLoad: true)
+            return .loaded
+        }
+        if ledger.creates {
+            members["Sql"] = .string(ledger.creation)
+            _ = try await finish("ExecuteStatement", members, job, isLoad: false)
+        }
+        members["Sql"] = .string(ledger.search(job.ledgerKey))
+        let search = try await finish("ExecuteStatement", members, job, isLoad: false)
+        let found = try await call("GetStatementResult", ["Id": .string(search)], job)
+        let value = found["Records"]?.array?.first?.array?.first
+        if value?["booleanValue"]?.boolean == true || value?["stringValue"]?.string == "t" {
+            return .loadedBefore
+        }
+        members["Sql"] = nil
+        members["ClientToken"] = .string(job.token)
+        members["Sqls"] = [
+            .string(ledger.lock), .string(statement),
+            .string(ledger.insertion(job.ledgerKey, stream: job.stream)),
+        ]
+        _ = try await finish("BatchExecuteStatement", members, job, isLoad: true)
+        return .loaded
+    }
+
+    /// Whom a statement is for.
+    private func target(_ warehouse: Warehouse) -> JSONValue {
+        let labels = warehouse.host.split(separator: ".").map(String.init)
+        let isWorkgroup = labels.contains("redshift-serverless")
+        var members: JSONValue = ["Database": .string(warehouse.database)]
+        members[isWorkgroup ? "WorkgroupName" : "ClusterIdentifier"] = .string(labels.first ?? "")
+        if let secret = settings.dataAPISecret {
+            members["SecretArn"] = .string(secret)
+        } else if !isWorkgroup, !warehouse.user.isEmpty {
+            members["DbUser"] = .string(warehouse.user)
+        }
+        return members
+    }
+
+    /// Has a statement run to its end.
+    ///
+    /// - Returns: Its id.
+    private func finish(
+        _ action: String,
+        _ members: JSONValue,
+        _ job: CopyService.Job,
+        isLoad: Bool
+    ) async throws -> String {
+        let answer = try await call(action, members, job)
+        guard let id = answer["Id"]?.string else {
+            throw Stop(
+                failure: DeliveryFailure(
+                    code: "Redshift.InternalError",
+                    message: "the answer to \(action) has no Id"
+                ),
+                mayHaveRun: isLoad
+            )
+        }
+        let deadline = time.now() + settings.timeout
+        var pause = Self.firstPause
+        while true {
+            let status: JSONValue
+            do {
+                status = try await call("DescribeStatement", ["Id": .string(id)], job)
+            } catch let stop as Stop {
+                guard time.now() < deadline else {
+                    throw Stop(failure: stop.failure, mayHaveRun: isLoad)
+                }
+                // What could not be asked is asked again: the statement goes on.
+                status = [:]
+            }
+            switch status["Status"]?.string {
+            case "FINISHED": return id
+            case "FAILED", "ABORTED":
+                let message = status["Error"]?.string ?? "the statement was ended"
+                throw Stop(
+                    failure: CopyFailure.failure(state: nil, message: message),
+                    mayHaveRun: false
+                )
+            default: break
+            }
+            guard time.now() < deadline else {
+                throw Stop(
+                    failure: DeliveryFailure(
+                        code: "Redshift.ConnectionFailed",
+                        message: "the statement \(id) did not end within \(settings.timeout)"
+                    ),
+                    mayHaveRun: isLoad
+                )
+            }
+            try await time.sleep(until: time.now() + pause)
+            pause = min(Self.longestPause, pause * 3 / 2)
+        }
+    }
+
+    // MARK: Calls
+
+    private func call(
+        _ action: String,
+        _ members: JSONValue,
+        _ job: CopyService.Job
+    ) async throws -> JSONValue {
+        let region = region(job.warehouse)
+        let url =
+            settings.dataAPIEndpoint ?? "https://\(Self.service).\(region).amazonaws.com"
+        guard let endpoint = EndpointURL(url), let credentials = settings.credentials else {
+            throw Stop(
+                failure: DeliveryFailure(
+                    code: "Redshift.InternalError",
+                    message: "the Data API's endpoint \(url) is not a valid URL"
+                ),
+                mayHaveRun: false
+            )
+        }
+        let body = Array(try JSONEncoder().encode(members))
+        let path = endpoint.path.isEmpty ? "/" : endpoint.path
+        let signer = RequestSigner(credentials: credentials, region: region, service: Self.service)
+        let headers = signer.sign(
+            RequestSigner.Request(
+                method: "POST",
+                path: path,
+                query: [],
+                headers: [
+                    (name: "Host", value: endpoint.authority),
+                    (name: "Content-Type", value: "application/x-amz-json-1.1"),
+                    (name: "X-Amz-Target", value: "RedshiftData.\(action)"),
+                ],
+                payloadHash: Hexadecimal.text(SHA256.hash(data: body))
+            ),
+            at: time.now()
+        )
+        let request = HTTPRequest(
+            method: "POST",
+            url: "\(endpoint.scheme)://\(endpoint.authority)\(path)",
+            headers: headers,
+            body: .bytes(body),
+            timeout: Self.requestTimeout,
+            stallTimeout: Self.requestTimeout
+        )
+        let isLoad = members["ClientToken"] != nil
+        let response: HTTPResponse
+        do {
+            response = try await client.send(request)
+        } catch let error as EgressError {
+            throw Stop(
+                failure: DeliveryFailure(
+                    code: "Redshift.ConnectionFailed",
+                    message: "\(action): \(error.message)"
+                ),
+                mayHaveRun: isLoad
+            )
+        }
+        let content = try? JSONCursor.value(of: response.body)  // no JSON has no members
+        if response.status == 200, let content, content.object != nil { return content }
+        let type = (content?["__type"]?.string ?? "").split(separator: "#").last.map(String.init)
+        let message = content?["message"]?.string ?? content?["Message"]?.string
+        throw Stop(
+            failure: DeliveryFailure(
+                code: "Redshift.\(Self.code(type ?? ""))",
+                message: "\(action): \(response.status) \(type ?? "") "
+                    + (message ?? response.excerpt)
+            ),
+            mayHaveRun: isLoad && (response.status >= 500 || response.status == 200)
+        )
+    }
+
+    private static func code(_ type: String) -> String {
+        switch type {
+        case "AccessDeniedException": "AccessDenied"
+        case "UnrecognizedClientException", "InvalidSignatureException", "ExpiredTokenException",
+            "IncompleteSignature", "InvalidClientTokenId", "MissingAuthenticationToken":
+            "AuthenticationFailed"
+        case "DatabaseConnectionException", "ThrottlingException",
+            "ActiveStatementsExceededException", "ActiveSessionsExceededException":
+            "ConnectionFailed"
+        default: "InternalError"
+        }
+    }
+
+    /// Where a cluster (`NAME.ID.REGION.redshift.amazonaws.com`) or workgroup is.
+    private func region(_ warehouse: Warehouse) -> String {
+        let labels = warehouse.host.split(separator: ".").map(String.init)
+        guard let place = labels.firstIndex(where: { $0.hasPrefix("redshift") }), place > 0,
+            labels[place - 1].contains("-")
+        else { return settings.region }
+        return labels[place - 1]
+    }
+}

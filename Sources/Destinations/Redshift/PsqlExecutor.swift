@@ -1,0 +1,186 @@
+internal import Foundation
+internal import Records
+internal import Subprocess
+internal import SystemPackage
+
+/// PostgreSQL's own client, a process for each COPY; Redshift speaks its protocol.
+struct PsqlExecutor: CopyExecutor {
+    /// What it may say: more is not read.
+    private static let maximumOutputBytes = 4 * 1024 * 1024
+    private static let connectSeconds = 30
+    private static let grace: Duration = .seconds(5)
+    /// What the script says on its way.
+    private enum Mark {
+        static let sent = "hydrant:sent"
+        static let loaded = "hydrant:loaded"
+        static let before = "hydrant:before"
+    }
+
+    private let settings: CopySettings
+
+    init(_ settings: CopySettings) { self.settings = settings }
+
+    func run(
+        _ statement: String,
+        _ job: CopyService.Job
+    ) async throws(CancellationError) -> CopyService.Outcome {
+        let script = script(statement, job)
+        let environment = environment(job.warehouse)
+        let end: End
+        do {
+            end = try await withThrowingTaskGroup(of: End?.self) { group in
+                group.addTask { [settings] in
+                    try await Self.run(settings.psql, environment, script)
+                }
+                group.addTask { [settings] in
+                    try await Task.sleep(for: settings.timeout)
+                    return nil
+                }
+                let first = try await group.next() ?? nil
+                group.cancelAll()
+                // The process has ended when the group has.
+                return first ?? End(status: nil, output: Mark.sent, error: "")
+            }
+        } catch is CancellationError {
+            throw CancellationError()
+        } catch {
+            if Task.isCancelled { throw CancellationError() }
+            let message = "\(settings.psql) cannot be run: \(error)"
+            return .failed(DeliveryFailure(code: "Redshift.InternalError", message: message))
+        }
+        if Task.isCancelled { throw CancellationError() }
+        return outcome(end, job.warehouse)
+    }
+
+    // MARK: The process
+
+    private struct End: Sendable {
+        /// Nil where its time was up.
+        var status: Int32?
+        var output: String
+        var error: String
+    }
+
+    private static func run(
+        _ psql: String,
+        _ variables: [String: String],
+        _ script: String
+    ) async throws -> End {
+        var options = PlatformOptions()
+        options.processGroupID = 0
+        options.teardownSequence = [.gracefulShutDown(allowedDurationToNextStep: grace)]
+        var environment: [Environment.Key: String] = [:]
+        for (name, value) in variables {
+            if let key = Environment.Key(rawValue: name) { environment[key] = value }
+        }
+        let result = try await Subprocess.run(
+            psql.contains("/") ? .path(.init(psql)) : .name(psql),
+            arguments: [
+                "--no-psqlrc", "--quiet", "--no-align", "--tuples-only", "--no-password",
+                "--file=-",
+            ],
+            environment: .custom(environment),
+            platformOptions: options,
+            input: .string(script),
+            output: .string(limit: maximumOutputBytes),
+            error: .string(limit: maximumOutputBytes)
+        )
+        let status: Int32 =
+            switch result.terminationStatus {
+            case .exited(let code): code
+            case .signaled(let number): 128 + number
+            }
+        return End(
+            status: status,
+            output: result.standardOutput,
+            error: result.standardError
+        )
+    }
+
+    private func environment(_ warehouse: Warehouse) -> [String: String] {
+        var environment = [
+            "PATH": ProcessInfo.processInfo.environment["PATH"] ?? "/usr/local/bin:/usr/bin:/bin",
+            "HOME": "/nonexistent", "LC_ALL": "C", "PGHOST": warehouse.host,
+            "PGPORT": "\(warehouse.port)", "PGDATABASE": warehouse.database,
+            "PGSSLMODE": settings.tlsMode.rawValue, "PGCONNECT_TIMEOUT": "\(Self.connectSeconds)",
+            "PGAPPNAME": "hydrant",
+        ]
+        if !warehouse.user.isEmpty { environment["PGUSER"] = warehouse.user }
+        if !warehouse.password.isEmpty { environment["PGPASSWORD"] = warehouse.password }
+        if let path = settings.certificateAuthority { environment["PGSSLROOTCERT"] = path }
+        return environment
+    }
+
+    /// What psql reads: its own commands stand only where they are written here, since nothing of a
+    /// configuration has a backslash outside quotes.
+    private func script(_ statement: String, _ job: CopyService.Job) -> String {
+        var lines = [
+            "\\set ON_ERROR_STOP 1", "\\set VERBOSITY verbose", "\\o /dev/null",
+        ]
+        guard let ledger = settings.ledger else {
+            lines += [
+                "\\echo \(Mark.sent)", "\(statement);", "\\echo \(Mark.loaded)", "",
+            ]
+            return lines.joined(separator: "\n")
+        }
+        if ledger.creates { lines.append("\(ledger.creation);") }
+        lines += [
+            "BEGIN;", "\(ledger.lock);", "\(ledger.search(job.ledgerKey)) \\gset",
+            "\\if :hydrant_loaded", "ROLLBACK;", "\\echo \(Mark.before)", "\\else",
+            "\\echo \(Mark.sent)", "\(statement);",
+            "\(ledger.insertion(job.ledgerKey, stream: job.stream));", "COMMIT;",
+            "\\echo \(Mark.loaded)", "\\endif", "",
+        ]
+        return lines.joined(separator: "\n")
+    }
+
+    // MARK: Its end
+
+    private func outcome(_ end: End, _ warehouse: Warehouse) -> CopyService.Outcome {
+        let marks = end.output.split(whereSeparator: \.isNewline)
+        if marks.contains(where: { $0 == Mark.loaded }) { return .loaded }
+        if marks.contains(where: { $0 == Mark.before }) { return .loadedBefore }
+        let wasSent = marks.contains { $0 == Mark.sent }
+        guard let status = end.status else {
+            return .unknown(
+                DeliveryFailure(
+                    code: "Redshift.ConnectionFailed",
+                    message: "COPY did not end within \(settings.timeout)"
+                )
+            )
+        }
+        let (state, message) = Self.error(in: end.error)
+        let text = settings.redacted(
+            message.isEmpty ? "psql ended with status \(status)" : message,
+            warehouse
+        )
+        // Its statuses: 1 is its own trouble, 2 the connection's, 3 an error in the script.
+        var failure = CopyFailure.failure(state: state, message: text)
+        if status == 2, failure.code == "Redshift.InternalError" {
+            failure.code = "Redshift.ConnectionFailed"
+        }
+        return wasSent && status != 3 ? .unknown(failure) : .failed(failure)
+    }
+
+    /// The first error that psql tells of: `ERROR:  42P01: relation "t" does not exist`.
+    private static func error(in text: String) -> (state: String?, message: String) {
+        let lines = text.split(whereSeparator: \.isNewline).map(String.init)
+        for (place, line) in lines.enumerated() {
+            guard
+                let mark = ["ERROR:  ", "FATAL:  ", "PANIC:  "].lazy.compactMap({
+                    line.range(of: $0)
+                }).first
+            else { continue }
+            var message = String(line[mark.upperBound...])
+            var state: String?
+            if message.dropFirst(5).hasPrefix(": ") {
+                state = String(message.prefix(5))
+                message = String(message.dropFirst(7))
+            }
+            let details = lines[(place + 1)...].prefix { !$0.hasPrefix("LOCATION:") }
+                .filter { ["DETAIL:", "HINT:", "CONTEXT:"].contains(where: $0.hasPrefix) }
+            return (state, ([message] + details.prefix(2)).joined(separator: " "))
+        }
+        return (nil, lines.prefix(3).joined(separator: " "))
+    }
+}

@@ -1,0 +1,133 @@
+internal import Records
+
+/// Parts of SQL statements, written so that nothing in a configuration can break out of them.
+enum SQLText {
+    /// Why a text cannot stand in a statement.
+    struct Failure: Error {
+        var reason: String
+    }
+
+    /// A string literal.
+    ///
+    /// With a backslash in it, it is written so that databases read the same whether or not they take
+    /// backslashes in plain literals for escapes.
+    static func literal(_ text: String) -> String {
+        let quoted = text.replacing("'", with: "''")
+        guard text.contains("\\") else { return "'\(quoted)'" }
+        return "E'\(quoted.replacing("\\", with: "\\\\"))'"
+    }
+
+    /// A quoted identifier.
+    static func identifier(_ name: String) -> String {
+        "\"\(name.replacing("\"", with: "\"\""))\""
+    }
+
+    /// A name with its schema, quoted.
+    static func identifier(_ parts: [String]) -> String {
+        parts.map(identifier).joined(separator: ".")
+    }
+
+    /// Refuses what no part of a statement may hold.
+    static func check(_ text: String) throws(Failure) {
+        guard text.unicodeScalars.allSatisfy({ $0.value >= 0x20 && $0.value != 0x7f }) else {
+            throw Failure(reason: "has a control character")
+        }
+    }
+
+    /// Reads names that are separated by commas, each of parts that are separated by dots.
+    ///
+    /// A part may be quoted, as in SQL; one that is not is taken in small letters, as databases do.
+    static func names(_ text: String, maximumParts: Int) throws(Failure) -> [[String]] {
+        try check(text)
+        var names: [[String]] = []
+        var parts: [String] = []
+        var rest = Substring(text)
+        while true {
+            rest = rest.drop { $0 == " " }
+            var part = ""
+            if rest.first == "\"" {
+                rest.removeFirst()
+                while true {
+                    guard let end = rest.firstIndex(of: "\"") else {
+                        throw Failure(reason: "has a quote that is not closed")
+                    }
+                    part += rest[..<end]
+                    rest = rest[rest.index(after: end)...]
+                    guard rest.first == "\"" else { break }
+                    part += "\""
+                    rest.removeFirst()
+                }
+                rest = rest.drop { $0 == " " }
+                guard rest.isEmpty || rest.first == "." || rest.first == "," else {
+                    throw Failure(reason: "has something behind a quoted name")
+                }
+            } else {
+                let end = rest.firstIndex { ".,".contains($0) } ?? rest.endIndex
+                part = rest[..<end].lowercased()
+                while part.last == " " { part.removeLast() }
+                guard !part.contains("\"") else {
+                    throw Failure(reason: "has a quote within a name")
+                }
+                rest = rest[end...]
+            }
+            guard !part.isEmpty else { throw Failure(reason: "has an empty name") }
+            parts.append(part)
+            guard parts.count <= maximumParts else {
+                throw Failure(reason: "has a name of more than \(maximumParts) parts")
+            }
+            if rest.first != "." {
+                names.append(parts)
+                parts = []
+            }
+            guard !rest.isEmpty else { return names }
+            rest.removeFirst()
+        }
+    }
+
+    /// Refuses options of COPY that are more than words, numbers, and literals that end where they seem
+    /// to, whether or not a backslash is an escape.
+    static func checkOptions(_ text: String) throws(Failure) {
+        try check(text)
+        var rest = text.utf8[...]
+        while let first = rest.first {
+            rest.removeFirst()
+            switch first {
+            case UInt8(ascii: "'"):
+                let plain = end(of: rest, escapes: false)
+                guard let plain, plain == end(of: rest, escapes: true) else {
+                    throw Failure(reason: "has a literal whose end is not clear")
+                }
+                rest = rest[plain...]
+            case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+                UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "_"), UInt8(ascii: " "),
+                UInt8(ascii: ","), UInt8(ascii: "("), UInt8(ascii: ")"), UInt8(ascii: "="),
+                UInt8(ascii: "."):
+                break
+            default:
+                let character = Character(UnicodeScalar(first))
+                throw Failure(reason: "has \"\(character)\" outside a literal")
+            }
+        }
+    }
+
+    /// Where a literal ends, behind its quote.
+    private static func end(
+        of text: Substring.UTF8View,
+        escapes: Bool
+    ) -> Substring.UTF8View.Index? {
+        var place = text.startIndex
+        while place < text.endIndex {
+            let next = text.index(after: place)
+            switch text[place] {
+            case UInt8(ascii: "\\") where escapes:
+                guard next < text.endIndex else { return nil }
+                place = text.index(after: next)
+            case UInt8(ascii: "'"):
+                guard next < text.endIndex, text[next] == UInt8(ascii: "'") else { return next }
+                place = text.index(after: next)
+            default: place = next
+            }
+        }
+        return nil
+    }
+}
