@@ -215,6 +215,7 @@ TEXTS: dict[str, Callable[[int], str]] = {
     "HttpEndpointUrl": _text("https://http-#.example.com/records"),
     "HECEndpoint": _text("https://splunk-#.example.com:8088"),
     "ClusterJDBCURL": _text("jdbc:redshift://cluster-#.redshift.amazonaws.com:5439/db#"),
+    "CopyOptions": _text("GZIP MAXERROR #"),
     "Prefix": _text("prefix-#/"),
     "ErrorOutputPrefix": _text("failed-#/"),
     "FileExtension": _text(".v#"),
@@ -274,8 +275,7 @@ def _processors(filler: Filler) -> list[dict]:
         JsonParsingEngine="JQ-1.6",
     )
     if filler.destination != "ExtendedS3":
-        # A function only where nothing is delivered, for the same reason.
-        return [function] if filler.destination == "Redshift" else unpack
+        return unpack
     if filler.choice != 1:
         return [*unpack, function, extraction, delimiter]
     return [

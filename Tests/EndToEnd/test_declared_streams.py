@@ -29,6 +29,7 @@ REDSHIFT = {
     "ClusterJDBCURL": "jdbc:redshift://warehouse:5439/db",
     "CopyCommand": {"DataTableName": "t"},
     "S3Configuration": destination(BUCKET_ARN),
+    "SecretsManagerConfiguration": {"Enabled": True},
 }
 
 ENCRYPTED = {
@@ -250,7 +251,7 @@ def test_encryption_is_started_and_stopped_as_declared(start_hydrant, file):
         ),
         (
             {"DeliveryStreamName": "misfit", "RedshiftDestinationConfiguration": REDSHIFT},
-            ["misfit", "RedshiftDestinationConfiguration is not supported"],
+            ["misfit", "RedshiftDestinationConfiguration.SecretsManagerConfiguration is not"],
         ),
         (
             declaration("misfit") | {"DeliveryStreamType": "KinesisStreamAsSource"},

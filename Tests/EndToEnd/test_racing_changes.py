@@ -90,7 +90,7 @@ def test_a_stream_is_encrypted_as_it_says_after_starts_and_stops_at_once(hydrant
         assert_status_is_true(client, stream)
 
 
-def test_a_stream_that_is_no_s3_stream_for_a_while_delivers_nowhere_else(hydrant, client):
+def test_a_stream_that_cannot_be_delivered_for_a_while_delivers_nowhere_else(hydrant, client):
     """Its records wait until it is one again; none is lost, doubled, or put in a strange place."""
     bucket = FolderBucket(hydrant.data / "buckets", fresh_name("bucket"))
     s3 = destination(bucket.arn, BufferingHints=EACH_SECOND)
@@ -100,6 +100,8 @@ def test_a_stream_that_is_no_s3_stream_for_a_while_delivers_nowhere_else(hydrant
         "ClusterJDBCURL": "jdbc:redshift://127.0.0.1:1/db",
         "CopyCommand": {"DataTableName": "t"},
         "S3Update": destination("arn:aws:s3:::backup"),
+        # So that it is one that nothing is delivered for.
+        "SecretsManagerConfiguration": {"Enabled": True},
     }
     stream = create_stream(client, bucket.arn, Prefix="p/", BufferingHints=EACH_SECOND)
     numbers = iter(range(1_000_000))

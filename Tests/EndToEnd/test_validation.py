@@ -233,8 +233,9 @@ SPLUNK = {"HECEndpoint": "https://e", "HECEndpointType": "Raw", "S3Configuration
                 "ClusterJDBCURL": "jdbc:redshift://warehouse:5439/db",
                 "CopyCommand": {"DataTableName": "t"},
                 "S3Configuration": S3_ONLY,
-            },
-            "RedshiftDestinationConfiguration",
+            }
+            | SECRET,
+            "SecretsManagerConfiguration",
         ),
         ("Amazonopensearchservice", SEARCH | DOMAIN, "DomainARN"),
         ("Elasticsearch", SEARCH | DOMAIN, "DomainARN"),
