@@ -17,13 +17,17 @@ package final class DeliveryHarness {
         package var retryDuration: Duration
         /// Makes destinations that take records.
         package var recordDestinations: RecordDestinations?
+        /// Loads warehouses.
+        package var copies: CopyService?
 
         /// Parts.
         package init(
             store: any ObjectStore,
             retryDuration: Duration = .seconds(86400),
-            recordDestinations: RecordDestinations? = nil
+            recordDestinations: RecordDestinations? = nil,
+            copies: CopyService? = nil
         ) {
+            self.copies = copies
             self.store = store
             self.retryDuration = retryDuration
             self.recordDestinations = recordDestinations
@@ -90,6 +94,7 @@ package final class DeliveryHarness {
                     logger: logger
                 ),
                 recordDestinations: parts.recordDestinations,
+                copies: parts.copies,
                 time: time
             ),
             identity: identity,

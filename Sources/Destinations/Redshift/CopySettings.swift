@@ -52,6 +52,8 @@ package struct CopySettings: Sendable {
     package var certificateAuthority: String?
     /// How long one COPY may take.
     package var timeout: Duration = .seconds(3600)
+    /// How long the Data API may take to answer.
+    package var requestTimeout: Duration = .seconds(30)
     /// Where the Data API is; nil for AWS's own.
     package var dataAPIEndpoint: String?
     /// A secret of AWS Secrets Manager with a user and a password, in place of DbUser.

@@ -10,7 +10,6 @@ struct DataAPIExecutor: CopyExecutor {
     private static let service = "redshift-data"
     private static let firstPause: Duration = .seconds(1)
     private static let longestPause: Duration = .seconds(10)
-    private static let requestTimeout: Duration = .seconds(30)
 
     private let settings: CopySettings
     private let client: HTTPClient
@@ -188,8 +187,8 @@ struct DataAPIExecutor: CopyExecutor {
             url: "\(endpoint.scheme)://\(endpoint.authority)\(path)",
             headers: headers,
             body: .bytes(body),
-            timeout: Self.requestTimeout,
-            stallTimeout: Self.requestTimeout
+            timeout: settings.requestTimeout,
+            stallTimeout: settings.requestTimeout
         )
         let isLoad = members["ClientToken"] != nil
         let response: HTTPResponse

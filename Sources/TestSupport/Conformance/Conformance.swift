@@ -31,7 +31,7 @@ package struct Conformance: Sendable {
     private static let subjects: [any ConformanceSubject] = [
         LocalSubject(), PeerSubject(S3Dialect()), PeerSubject(SearchDialect(.openSearch)),
         PeerSubject(SearchDialect(.elasticsearch)), PeerSubject(EndpointDialect()),
-        PeerSubject(SplunkDialect()),
+        PeerSubject(SplunkDialect()), PeerSubject(WarehouseDialect()),
     ]
 
     private static let retrySeconds = 7200
@@ -211,20 +211,23 @@ package struct Conformance: Sendable {
 
         /// Failed records: in the bucket for them, or on this server's disk.
         func failed() throws -> [Failed] {
+            let givenUp = (target.failedRecords ?? [])
+                .map { Failed(record: $0, code: "given up", attempts: 1) }
             guard let failures = target.failures else {
                 let folder = harness.folder("data/set-aside")
                 let names = FileManager.default.enumerator(atPath: folder)?.allObjects ?? []
-                return try names.compactMap { $0 as? String }.sorted().flatMap { name in
-                    let path = folder + "/" + name
-                    var isFolder: ObjCBool = false
-                    _ = FileManager.default.fileExists(atPath: path, isDirectory: &isFolder)
-                    let hidden = name.split(separator: "/").last?.hasPrefix(".") == true
-                    return isFolder.boolValue || hidden
-                        ? []
-                        : Conformance.lines(try Folder.readFile(path)).map {
-                            Failed(record: $0, code: "set aside", attempts: 1)
-                        }
-                }
+                return try givenUp
+                    + names.compactMap { $0 as? String }.sorted().flatMap { name in
+                        let path = folder + "/" + name
+                        var isFolder: ObjCBool = false
+                        _ = FileManager.default.fileExists(atPath: path, isDirectory: &isFolder)
+                        let hidden = name.split(separator: "/").last?.hasPrefix(".") == true
+                        return isFolder.boolValue || hidden
+                            ? []
+                            : Conformance.lines(try Folder.readFile(path)).map {
+                                Failed(record: $0, code: "set aside", attempts: 1)
+                            }
+                    }
             }
             return failures.objects.sorted { $0.key < $1.key }.flatMap { _, content in
                 Conformance.lines(content).flatMap { line in

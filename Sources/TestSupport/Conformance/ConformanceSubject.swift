@@ -101,6 +101,8 @@ protocol ConformanceTarget: Sendable {
     var destination: DestinationConfiguration { get }
     /// Objects of failed records, where they do not go to this server's disk.
     var failures: ScriptedStore? { get }
+    /// Records that were given up, where they are at the destination's own bucket.
+    var failedRecords: [String]? { get }
     /// Bytes that it sent in answers without an end.
     var flooded: Int { get }
 

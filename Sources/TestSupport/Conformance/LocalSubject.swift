@@ -38,6 +38,7 @@ private final class LocalTarget: ConformanceTarget, ObjectStore {
     private let script: ConformanceScript
     private let retrySeconds: Int
     let failures: ScriptedStore? = nil
+    let failedRecords: [String]? = nil
     let flooded = 0
 
     init(_ script: ConformanceScript, _ retrySeconds: Int) throws {

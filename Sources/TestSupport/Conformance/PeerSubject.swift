@@ -14,6 +14,10 @@ protocol PeerDialect: Sendable {
     var judgesRecords: Bool { get }
     /// What it cannot meet with, and why.
     var exceptions: [ConformanceCase: String] { get }
+    /// Whether it is a bucket and a warehouse that loads from there.
+    var isWarehouse: Bool { get }
+    /// Records that were given up, where the peer has them.
+    var failedRecords: [String]? { get }
 
     /// What a stream is configured with; nil for one that takes objects.
     func configuration(_ url: String, retrySeconds: Int) -> DestinationConfiguration?
@@ -34,6 +38,9 @@ protocol PeerDialect: Sendable {
 }
 
 extension PeerDialect {
+    var isWarehouse: Bool { false }
+    var failedRecords: [String]? { nil }
+
     /// JSON as an answer's body.
     func json(_ text: String, status: Int = 200) -> ScriptedPeer.Action {
         .answer(
@@ -54,6 +61,7 @@ extension PeerDialect {
 
 /// A destination behind HTTP, whose server is scripted.
 struct PeerSubject: ConformanceSubject {
+    private let make: @Sendable () -> any PeerDialect
     private let dialect: any PeerDialect
 
     var name: String { dialect.name }
@@ -61,14 +69,19 @@ struct PeerSubject: ConformanceSubject {
     var exceptions: [ConformanceCase: String] { dialect.exceptions }
 
     /// One that speaks so.
-    init(_ dialect: any PeerDialect) { self.dialect = dialect }
+    init(_ make: @escaping @autoclosure @Sendable () -> any PeerDialect) {
+        self.make = make
+        dialect = make()
+    }
 
     func start(
         _ script: ConformanceScript,
         retrySeconds: Int,
         time: ManualTime
     ) async throws -> any ConformanceTarget {
-        let peer = try await ScriptedPeer { [dialect] request in
+        // Each has objects of its own.
+        let dialect = make()
+        let peer = try await ScriptedPeer { request in
             guard let attempt = dialect.attempt(request) else { return dialect.answer(request) }
             let count = attempt.records.count
             switch script.next(attempt, judgesRecords: dialect.judgesRecords) {
@@ -92,6 +105,7 @@ struct PeerSubject: ConformanceSubject {
 }
 
 private final class PeerTarget: ConformanceTarget {
+    private let dialect: any PeerDialect
     private let peer: ScriptedPeer
     private let client = HTTPClient()
     private let threads = WorkerThreads(count: 1)
@@ -106,46 +120,65 @@ private final class PeerTarget: ConformanceTarget {
         _ retrySeconds: Int,
         _ time: ManualTime
     ) throws {
+        self.dialect = dialect
         self.peer = peer
         let url = "http://127.0.0.1:\(peer.port)"
-        let credentials = Credentials(accessKeyID: "key", secretAccessKey: "secret")
-        if let destination = dialect.configuration(url, retrySeconds: retrySeconds) {
-            let folder = TemporaryFolder()
-            let path = folder("settings.json")
-            let settings = #"{"endpoints": [{"endpoint": "*", "timeoutSeconds": 1}]}"#
-            try Folder.replaceFile(path, with: Array(settings.utf8))
-            try FileManager.default.setAttributes([.posixPermissions: 0o600], ofItemAtPath: path)
+        let configuration = dialect.configuration(url, retrySeconds: retrySeconds)
+        destination = configuration ?? .conformance
+        if configuration != nil, !dialect.isWarehouse {
             let store = ScriptedStore()
             parts = DeliveryHarness.Parts(
                 store: store,
                 recordDestinations: RecordDestinations(
                     client: client,
-                    settings: try EndpointSettings(path: path),
+                    settings: try Self.impatientSettings(),
                     identity: DeliveryHarness.identity,
                     threads: threads,
                     time: time
                 )
             )
             failures = store
-            self.destination = destination
-        } else {
-            let configuration = try S3Configuration(
+            return
+        }
+        failures = nil
+        let credentials = Credentials(accessKeyID: "key", secretAccessKey: "secret")
+        let store = S3ObjectStore(
+            try S3Configuration(
                 endpoint: url,
                 region: "us-east-1",
                 addressing: .path,
                 credentials: credentials
-            )
-            let store = S3ObjectStore(
-                configuration,
-                client: client,
-                time: time,
-                patience: .seconds(1)
-            )
-            parts = DeliveryHarness.Parts(store: store, retryDuration: .seconds(retrySeconds))
-            failures = nil
-            destination = .conformance
+            ),
+            client: client,
+            time: time,
+            patience: .seconds(1)
+        )
+        var copies: CopyService?
+        if dialect.isWarehouse {
+            var settings = CopySettings()
+            settings.executor = .dataAPI
+            settings.credentials = credentials
+            settings.dataAPIEndpoint = url
+            settings.requestTimeout = .seconds(1)
+            copies = try CopyService(settings, client: client, time: time)
         }
+        parts = DeliveryHarness.Parts(
+            store: store,
+            retryDuration: .seconds(retrySeconds),
+            copies: copies
+        )
     }
+
+    private static func impatientSettings() throws -> EndpointSettings {
+        let folder = TemporaryFolder()
+        let path = folder("settings.json")
+        let settings = #"{"endpoints": [{"endpoint": "*", "timeoutSeconds": 1}]}"#
+        try Folder.replaceFile(path, with: Array(settings.utf8))
+        try FileManager.default.setAttributes([.posixPermissions: 0o600], ofItemAtPath: path)
+        return try EndpointSettings(path: path)
+    }
+
+    var failedRecords: [String]? { dialect.failedRecords }
 
     var flooded: Int { peer.flooded }
 
