@@ -13,6 +13,7 @@ let settings: [SwiftSetting] = [
 let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
 let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
 let metrics = Target.Dependency.product(name: "Metrics", package: "swift-metrics")
+let coreMetrics = Target.Dependency.product(name: "CoreMetrics", package: "swift-metrics")
 let nioCore = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
 let nioPosix = Target.Dependency.product(name: "NIOPosix", package: "swift-nio")
 let nioHTTP1 = Target.Dependency.product(name: "NIOHTTP1", package: "swift-nio")
@@ -76,6 +77,7 @@ let package = Package(
         library("Records"),
         library("Parsing", ["Records"]),
         library("Compression", ["CZlib"]),
+        library("Observability", [coreMetrics]),
         library("SigV4", ["Records", crypto]),
         library("Egress", ["CCurl", "Platform"]),
         library("Sealing", ["Platform", crypto]),
@@ -132,6 +134,7 @@ let package = Package(
         tests("Records"),
         tests("Parsing"),
         tests("Compression", ["CZlib"]),
+        tests("Observability", [coreMetrics]),
         tests("SigV4", ["Records", crypto]),
         tests("Egress", ["Platform", nioCore, nioPosix]),
         tests("Sealing", ["Platform"]),

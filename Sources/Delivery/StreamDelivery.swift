@@ -248,7 +248,8 @@ final class StreamDelivery: Sendable {
                 : stream.destination.kind.maximumBufferBytes,
             template: try failedType?.template(for: destination)
                 ?? KeyTemplate(destination.prefix ?? "", as: .prefix),
-            maximumInFlight: role != .backup && stream.destination.kind == .splunk
+            maximumInFlight: role != .backup
+                && [.splunk, .redshift].contains(stream.destination.kind)
                 ? Limits.maximumUnconfirmedBuffers : Limits.maximumBuffersInFlight
         )
         if role == .outcome {

@@ -105,7 +105,8 @@ package enum Limits {
 
     /// Sealed buffers of one stream on their way to the destination at one time.
     package static let maximumBuffersInFlight = 4
-    /// The same for Splunk, which confirms buffers long after it has them: they wait on disk alone.
+    /// The same for Splunk, which confirms buffers long after it has them, and for warehouses, which load
+    /// objects long after those are stored: they wait on disk alone.
     package static let maximumUnconfirmedBuffers = 16
     /// Full buffers that may wait behind those on their way before they grow.
     package static let backlogBuffers: UInt64 = 8
