@@ -116,7 +116,8 @@ let package = Package(
             name: "hydrant",
             dependencies: [
                 "Records", "Parsing", "Platform", "SigV4", "Egress", "Sealing", "DurableLog",
-                "Destinations", "TransformHost", "Delivery", "Ingest", "Client", logging, lifecycle,
+                "Destinations", "TransformHost", "Delivery", "Ingest", "Client", "Observability",
+                logging, lifecycle,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             exclude: ["Hydrant.docc"],

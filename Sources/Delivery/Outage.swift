@@ -16,7 +16,7 @@ final class Outage: Sendable {
 
     init(stream: String, pipeline: String, _ factory: any MetricsFactory) {
         gauge = Gauge(
-            label: "delivery_paused",
+            label: "hydrant_delivery_paused",
             dimensions: [("stream", stream), ("pipeline", pipeline)],
             factory: factory
         )

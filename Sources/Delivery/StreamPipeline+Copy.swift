@@ -128,7 +128,7 @@ extension StreamPipeline {
             failure = reason
         }
         Counter(
-            label: "copy_failures",
+            label: "hydrant_copy_failures_total",
             dimensions: [("stream", name), ("code", failure.code)],
             factory: shared.options.metrics
         ).increment()

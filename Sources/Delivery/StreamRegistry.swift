@@ -31,6 +31,7 @@ package final class StreamRegistry: DeliveryStreamRegistry, RecordAppender, Send
         var log: StreamLog
         var delivery: StreamDelivery
         var limiter: ThroughputLimiter?
+        let metrics: StreamMetrics
     }
 
     /// Opens all streams of a data folder and starts their delivery.
@@ -124,7 +125,8 @@ package final class StreamRegistry: DeliveryStreamRegistry, RecordAppender, Send
             limiter: policy.limits.limiter(
                 ofStream: stream.name,
                 now: shared.options.time.now()
-            )
+            ),
+            metrics: StreamMetrics(stream: stream.name, shared.options.metrics)
         )
     }
 
@@ -144,15 +146,22 @@ package final class StreamRegistry: DeliveryStreamRegistry, RecordAppender, Send
         }
         switch found {
         case .success(let active):
-            guard let limiter = active.limiter else {
-                return active.log.append(batch, completion: completion)
+            let count =
+                active.limiter?.admit(batch, now: shared.options.time.now()) ?? batch.recordCount
+            let metrics = active.metrics
+            if count < batch.recordCount { metrics.throttled(batch.recordCount - count) }
+            guard count > 0 || batch.recordCount == 0 else {
+                return completion(.failure(.slowDown))
             }
-            let count = limiter.admit(batch, now: shared.options.time.now())
-            guard count > 0 else { return completion(.failure(.slowDown)) }
-            active.log.append(
-                count < batch.recordCount ? batch.prefix(count) : batch,
-                completion: completion
-            )
+            let admitted = count < batch.recordCount ? batch.prefix(count) : batch
+            active.log.append(admitted) { result in
+                switch result {
+                case .success: metrics.accepted(admitted)
+                case .failure(let error):
+                    if error.code == .serviceUnavailable { metrics.throttled(admitted.recordCount) }
+                }
+                completion(result)
+            }
         case .failure(let error): completion(.failure(error))
         }
     }

@@ -30,6 +30,7 @@ package final class IngestServer: Service {
     ///   - isStrict: With the API model's own patterns where they would be relaxed otherwise.
     ///   - access: Who may do what; nil lets everybody do everything.
     ///   - transportSecurity: TLS; nil for none.
+    ///   - pages: What is read by GET beside `/health`, by path.
     ///   - time: The clock.
     ///   - options: How the server behaves.
     ///   - logger: Where it logs.
@@ -42,6 +43,7 @@ package final class IngestServer: Service {
         isStrict: Bool = false,
         access: AccessControl? = nil,
         transportSecurity: TransportSecurity? = nil,
+        pages: [String: StatusPage] = [:],
         time: any TimeSource,
         options: IngestOptions = IngestOptions(),
         logger: Logger,
@@ -56,10 +58,16 @@ package final class IngestServer: Service {
             appender: appender,
             control: ControlPlane(registry: registry, time: time, isStrict: isStrict),
             access: access,
+            pages: pages.merging(["/health": Self.health]) { given, _ in given },
             time: time,
             options: options,
             logger: logger
         )
+    }
+
+    /// That it is alive.
+    private static let health = StatusPage(contentType: "application/json") {
+        #"{"status":"ok"}"#
     }
 
     /// Serves until the graceful shutdown or cancellation; then finishes what was begun.

@@ -31,6 +31,20 @@ package struct IngestOptions: Sendable {
     }
 }
 
+/// A page that is read by GET, without being asked who one is.
+package struct StatusPage: Sendable {
+    /// Its media type.
+    package var contentType: String
+    /// Makes it; called on a connection's thread.
+    package var content: @Sendable () -> String
+
+    /// A page.
+    package init(contentType: String, content: @escaping @Sendable () -> String) {
+        self.contentType = contentType
+        self.content = content
+    }
+}
+
 /// What all connections share: where requests go, and the bounds.
 final class IngestService: Sendable {
     let appender: any RecordAppender
@@ -40,16 +54,20 @@ final class IngestService: Sendable {
     let dates: HTTPDates
     /// Nil where everybody may do everything.
     let access: AccessControl?
+    /// By path.
+    let pages: [String: StatusPage]
     let logger: Logger
 
     init(
         appender: any RecordAppender,
         control: ControlPlane,
         access: AccessControl?,
+        pages: [String: StatusPage],
         time: any TimeSource,
         options: IngestOptions,
         logger: Logger
     ) {
+        self.pages = pages
         self.appender = appender
         self.control = control
         self.access = access
@@ -107,12 +125,12 @@ final class IngestService: Sendable {
         throws(FirehoseError) -> Answer?
     {
         let path = Self.target(head.uri).utf8.prefix { $0 != UInt8(ascii: "?") }
-        if path.elementsEqual("/health".utf8) {
+        if path.count > 1, let page = pages[String(Substring(path))] {
             guard head.method == .GET || head.method == .HEAD else {
                 return answer(.methodNotAllowed, allocator)
             }
-            var answer = Answer(json: Array(#"{"status":"ok"}"#.utf8), allocator)
-            answer.contentType = "application/json"
+            var answer = Answer(json: Array(page.content().utf8), allocator)
+            answer.contentType = page.contentType
             return answer
         }
         guard path.elementsEqual("/".utf8) || path.isEmpty else {

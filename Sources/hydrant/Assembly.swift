@@ -5,6 +5,7 @@ internal import Egress
 internal import Foundation
 internal import Ingest
 internal import Logging
+internal import Observability
 internal import Platform
 internal import Records
 internal import ServiceLifecycle
@@ -58,6 +59,7 @@ struct Assembly {
         let isStrict = settings.streams.strictAws
         let access = try settings.access.makeAccessControl(identity, isStrict: isStrict, time)
         let transportSecurity = try settings.access.makeTransportSecurity()
+        let metrics = PrometheusRegistry(help: DeliveryMetrics.help)
         let transforms = TransformHost(
             folder: Self.absolute(settings.streams.transforms),
             identity: identity,
@@ -94,6 +96,7 @@ struct Assembly {
                     client: client,
                     time: time
                 ),
+                metrics: metrics,
                 time: time
             ),
             identity: identity,
@@ -108,6 +111,11 @@ struct Assembly {
             isStrict: isStrict,
             access: access,
             transportSecurity: transportSecurity,
+            pages: [
+                "/metrics": StatusPage(contentType: PrometheusRegistry.contentType) {
+                    metrics.text()
+                }
+            ],
             time: time,
             logger: logger
         ) { host, port in

@@ -10,7 +10,7 @@ import Testing
 
     private func value(_ stream: String = "s") throws -> Double? {
         let dimensions = [("stream", stream), ("pipeline", "source")]
-        return try metrics.expectRecorder("delivery_paused", dimensions).lastValue
+        return try metrics.expectRecorder("hydrant_delivery_paused", dimensions).lastValue
     }
 
     @Test func `the gauge is 1 while neither the destination nor the bucket takes anything`() throws
