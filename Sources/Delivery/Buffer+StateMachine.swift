@@ -104,7 +104,9 @@ struct BufferStateMachine {
         }
         if tail.position <= start.position { return .waitForRecords(start.records) }
         guard let oldestArrival, let waitingSince else { return .findArrival(after: start) }
-        let due = waitingSince + .seconds(bounds.intervalSeconds)
+        // A clock that was set back holds nothing up for longer than the interval.
+        if waitingSince > now { self.waitingSince = now }
+        let due = min(waitingSince, now) + .seconds(bounds.intervalSeconds)
         // Counters may jump over damage, never back: a plain comparison is safe.
         let waiting = max(tail.bytes, start.bytes) - start.bytes
         let size = bounds.bytes(waiting: waiting)

@@ -54,7 +54,7 @@ final class FailedLines: Sendable {
         return try spooler.writer(plan, name: name + suffix, isSealed: isSealed)
     }
 
-    /// The objects; nothing may be added after.
+    /// The objects; nothing may be added after, and it may be called again where it throws.
     ///
     /// Blocks.
     func finish() throws -> (parts: [Spooler.Part], setAside: Spooler.Part?) {

@@ -27,6 +27,8 @@ package struct JournalEntry: Sendable, Codable, Hashable {
     package var failures: KeptFailures?
     /// Whether nothing is left to do but to move the checkpoint, which waits for an earlier buffer.
     package var isSettled: Bool?
+    /// What is delivered of it, where its records go one by one; nil for nothing that is known.
+    package var progress: DeliveryProgress?
     /// What its object is loaded into; nil where it stays an object.
     package var copy: CopyPlan?
     /// How far that has come; nil before the object and its manifest are stored.
@@ -73,6 +75,25 @@ package struct RecordsPlan: Sendable, Codable, Hashable {
         "RoleARN", "BufferingHints", "S3Configuration", "S3BackupMode", "ProcessingConfiguration",
         "CloudWatchLoggingOptions", "VpcConfiguration", "SecretsManagerConfiguration",
     ]
+}
+
+/// How far a buffer whose records go one by one has come.
+package struct DeliveryProgress: Sendable, Codable, Hashable {
+    /// The number of the record behind the last that an answer was for.
+    var next: UInt64
+    /// The numbers of those before it that are not delivered, in order.
+    var open: [UInt64]
+
+    /// Whether a record is delivered.
+    func isDelivered(_ number: UInt64) -> Bool {
+        guard number < next else { return false }
+        var (low, high) = (0, open.count)
+        while low < high {
+            let middle = (low + high) / 2
+            if open[middle] < number { low = middle + 1 } else { high = middle }
+        }
+        return low == open.count || open[low] != number
+    }
 }
 
 extension JournalEntry {

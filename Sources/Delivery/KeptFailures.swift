@@ -1,3 +1,4 @@
+internal import Crypto
 internal import Destinations
 internal import Platform
 internal import Sealing
@@ -28,6 +29,11 @@ package struct KeptFailures: Sendable, Codable, Hashable {
         var bytes = 0
         var requests = 0
         var attempts = 0
+    }
+
+    /// A kept object that is not what it was.
+    struct Damaged: Error, CustomStringConvertible {
+        var description: String
     }
 
     var parts: [Part]
@@ -87,6 +93,20 @@ extension InFlightJournal {
         return entry
     }
 
+    private static func hash(of content: any ByteSource, _ byteCount: UInt64) throws -> [UInt8]? {
+        var hash = SHA256()
+        let space = UnsafeMutableRawBufferPointer.allocate(byteCount: 256 * 1024, alignment: 16)
+        defer { space.deallocate() }
+        var place: UInt64 = 0
+        while place < byteCount {
+            let count = try content.read(into: space, at: place)
+            guard count > 0 else { return nil }
+            hash.update(bufferPointer: UnsafeRawBufferPointer(rebasing: space[..<count]))
+            place += UInt64(count)
+        }
+        return Array(hash.finalize())
+    }
+
     /// Opens what was kept of an entry.
     ///
     /// Blocks.
@@ -100,13 +120,24 @@ extension InFlightJournal {
         for kept in entry.failures?.parts ?? [] {
             let path = failuresFolder(entry.sequence) + "/" + kept.name
             guard let plan = plans[kept.type] else { throw Spooler.UnknownOutcome() }
+            guard Folder.exists(path) else {
+                throw KeptFailures.Damaged(description: "\(path) is missing")
+            }
             let file = try File(path, .read)
             var content: any ByteSource = file
             if kept.name.hasSuffix(Self.sealedSuffix) {
                 guard let masterKeys else {
                     throw Failure(description: "\(path) is sealed, and there are no master keys")
                 }
-                content = try SealedFile(file, masterKeys)
+                do throws(SealedFile.Failure) {
+                    content = try SealedFile(file, masterKeys)
+                } catch {
+                    if case .key = error { throw error }
+                    throw KeptFailures.Damaged(description: "\(error)")
+                }
+            }
+            guard try Self.hash(of: content, kept.byteCount) == kept.sha256 else {
+                throw KeptFailures.Damaged(description: "\(path) has another content")
             }
             let part = Spooler.Part(
                 plan: plan,

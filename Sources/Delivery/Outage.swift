@@ -7,8 +7,10 @@ internal import Synchronization
 final class Outage: Sendable {
     private struct State {
         var isDestinationAway = false
-        var isBucketAway = false
-        var isPaused: Bool { isDestinationAway && isBucketAway }
+        /// The bucket for failed records, as it is configured now.
+        var bucket: String?
+        var awayBuckets: Set<String> = []
+        var isPaused: Bool { isDestinationAway && bucket.map(awayBuckets.contains) == true }
     }
     private let state = Mutex(State())
     /// 1 while delivery is paused, else 0.
@@ -25,7 +27,11 @@ final class Outage: Sendable {
 
     deinit { gauge.destroy() }
 
-    var isBucketAway: Bool { state.withLock { $0.isBucketAway } }
+    /// Whether a bucket took nothing when it was last tried.
+    func isAway(_ bucket: String) -> Bool { state.withLock { $0.awayBuckets.contains(bucket) } }
+
+    /// The bucket for failed records is another one now.
+    func bucketIs(_ bucket: String?, _ logger: Logger) { change(logger) { $0.bucket = bucket } }
 
     /// The destination took or refused a record.
     func destinationAnswered(_ logger: Logger) { change(logger) { $0.isDestinationAway = false } }
@@ -34,10 +40,14 @@ final class Outage: Sendable {
     func destinationFailed(_ logger: Logger) { change(logger) { $0.isDestinationAway = true } }
 
     /// The bucket took an object.
-    func bucketAnswered(_ logger: Logger) { change(logger) { $0.isBucketAway = false } }
+    func bucketAnswered(_ bucket: String, _ logger: Logger) {
+        change(logger) { _ = $0.awayBuckets.remove(bucket) }
+    }
 
     /// The bucket did not.
-    func bucketFailed(_ logger: Logger) { change(logger) { $0.isBucketAway = true } }
+    func bucketFailed(_ bucket: String, _ logger: Logger) {
+        change(logger) { _ = $0.awayBuckets.insert(bucket) }
+    }
 
     private func change(_ logger: Logger, _ change: (inout State) -> Void) {
         let (before, after) = state.withLock { state in

@@ -130,6 +130,8 @@ final class PartWriter: @unchecked Sendable {
     private var used = 0
     private(set) var records = 0
     private var dataBytes: UInt64 = 0
+    private var isDelimiterDue = false
+    private var finished: Spooler.Part?
 
     fileprivate init(
         _ plan: ObjectPlan,
@@ -147,11 +149,19 @@ final class PartWriter: @unchecked Sendable {
 
     deinit { space.deallocate() }
 
+    /// Adds a record, or throws and has added nothing, so that it can be added again.
     func add(_ record: UnsafeRawBufferPointer) throws {
-        if records > 0, !delimiter.isEmpty { try delimiter.withUnsafeBytes { try put($0) } }
+        try endRecord()
+        try put(record)
         records += 1
         dataBytes += UInt64(record.count)
-        try put(record)
+        isDelimiterDue = !delimiter.isEmpty
+    }
+
+    private func endRecord() throws {
+        guard isDelimiterDue else { return }
+        try delimiter.withUnsafeBytes { try put($0) }
+        isDelimiterDue = false
     }
 
     private func put(_ bytes: UnsafeRawBufferPointer) throws {
@@ -171,23 +181,29 @@ final class PartWriter: @unchecked Sendable {
         try compressor.write(bytes) { try output?.write($0) }
     }
 
-    /// The object; nothing may be added after.
+    /// A spool file whose end was lost: what is in it has to be gathered again.
+    struct Lost: Error, CustomStringConvertible {
+        var description: String { "the end of a spool file could not be written" }
+    }
+
+    /// The object; nothing may be added after, and it may be asked for again.
     func finish(_ failure: ErrorOutputType?) throws -> Spooler.Part {
+        if let finished { return finished }
         // Lines are ended, not separated: so two objects can be put one behind the other.
-        if failure != nil { try delimiter.withUnsafeBytes { try put($0) } }
+        if failure != nil { try endRecord() }
         try flush()
         try compressor.finish { try output?.write($0) }
-        guard let output = output.take() else {
-            preconditionFailure("an object is finished once")
-        }
+        guard let output = output.take() else { throw Lost() }
         let object = try output.finish()
-        return Spooler.Part(
+        let part = Spooler.Part(
             plan: plan,
             object: object,
             records: records,
             dataBytes: dataBytes,
             failure: failure
         )
+        finished = part
+        return part
     }
 }
 

@@ -14,14 +14,14 @@ extension StreamPipeline {
             attempts += 1
             switch try await shared.options.store.put(part.object, as: part.plan) {
             case .delivered:
-                outage.bucketAnswered(logger)
+                outage.bucketAnswered(part.plan.bucket, logger)
                 return logger.info(
                     "failed records are kept",
                     metadata: facts(part, ["attempts": "\(attempts)"])
                 )
             case .failed(let failure):
                 if hasGivenUp { outage.destinationFailed(logger) }
-                outage.bucketFailed(logger)
+                outage.bucketFailed(part.plan.bucket, logger)
                 logger.warning(
                     "delivery failed, another try follows",
                     metadata: facts(part, ["attempts": "\(attempts)", "error": "\(failure)"])

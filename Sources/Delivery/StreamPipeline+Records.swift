@@ -22,7 +22,15 @@ extension StreamPipeline {
                     isSealed: log.isSealingInUse
                 )
             )
-            try await overTrouble { try await deliverRecords(entry, plan, &work) }
+            let fresh = work
+            try await overTrouble {
+                do {
+                    try await deliverRecords(work.entry, plan, &work)
+                } catch let trouble as Trouble where trouble.cause is PartWriter.Lost {
+                    work = fresh
+                    throw trouble
+                }
+            }
             logger.info("delivered", metadata: work.facts)
             try await settle(work.entry)
         } catch {
@@ -47,6 +55,14 @@ extension StreamPipeline {
         var waited: Duration = .zero
         var delays: RetryDelays?
         var hasGivenUp = false
+        /// Whether the retry duration was used up, and nothing was taken since.
+        var isWaitedOut = false
+        /// The numbers of the records that the last request was for.
+        var sent: [UInt64] = []
+        /// Whether too many records are open for the journal to say which.
+        var isProgressFrozen = false
+        /// How many requests more than attempts carried a record of the chunk, by its place.
+        var extraRequests: [Int: Int] = [:]
         var counts = KeptFailures.Counts()
         /// What there is for the bucket and for this server's disk, once all is settled.
         var failures: (parts: [Spooler.Part], setAside: Spooler.Part?)?
@@ -81,10 +97,20 @@ extension StreamPipeline {
             try await sendAll(entry, plan, &work)
         } else if work.failures == nil {
             // They were kept before a restart.
-            work.failures = try await trying("failed records cannot be read") { [self] in
-                try await shared.diskThreads.run { [self] _ in
-                    try journal.failures(of: entry, shared.options.masterKeys)
+            do {
+                work.failures = try await trying("failed records cannot be read") { [self] in
+                    try await shared.diskThreads.run { [self] _ in
+                        try journal.failures(of: entry, shared.options.masterKeys)
+                    }
                 }
+            } catch let trouble as Trouble where trouble.cause is KeptFailures.Damaged {
+                logger.error(
+                    "kept failed records are damaged: the buffer is sent again",
+                    metadata: ["error": "\(trouble.cause)"]
+                )
+                work.entry.failures = nil
+                work.counts = KeptFailures.Counts()
+                try await sendAll(work.entry, plan, &work)
             }
         }
         if let setAside = work.failures?.setAside {
@@ -143,13 +169,11 @@ extension StreamPipeline {
         let rules = destination.retryRules
         if work.pending == nil {
             work.chunkAttempts = 0
+            work.extraRequests = [:]
             work.delays = rules.delays ?? shared.options.retryDelays
             // Each request has the whole time, but one outage is not waited for more than once.
             let isResumed = entry.firstAttempt < startedAt && work.place == entry.start
-            if !work.hasGivenUp, !isResumed {
-                work.clockStart = rules.clock == .firstAttempt ? shared.options.time.now() : nil
-                work.waited = .zero
-            }
+            if !work.isWaitedOut, !isResumed { work.clockStart = nil }
         }
         while true {
             guard let pause = try await attempt(entry, plan, destination, &work) else { return }
@@ -175,7 +199,10 @@ extension StreamPipeline {
         case .unconfirmed(let confirmation, let extent):
             let answer = try await confirmation()
             if answer.fates.allSatisfy({ $0 == .delivered }) {
-                destinationTook(some: true)
+                destinationTook(some: true, after: answer.waited)
+                work.isWaitedOut = false
+                let isEnd = extent.end.position >= entry.end.position
+                try await noteProgress([], isJournalled: !isEnd, &work)
                 end(extent, &work)
                 return nil
             }
@@ -186,8 +213,9 @@ extension StreamPipeline {
         }
     }
 
-    private func destinationTook(some isTaken: Bool) {
-        isInTrouble.store(!isTaken, ordering: .relaxed)
+    private func destinationTook(some isTaken: Bool, after waited: Duration) {
+        let isSlow = waited >= .seconds(Limits.troubledRequestSeconds)
+        isInTrouble.store(!isTaken && isSlow, ordering: .relaxed)
         if isTaken { outage.destinationAnswered(logger) }
     }
 
@@ -198,19 +226,25 @@ extension StreamPipeline {
         _ work: inout RecordsWork
     ) async throws {
         try await report(chunk.damaged)
-        let refusals = try await trying("failed records cannot be spooled") {
+        let spooled = Mutex(0)
+        let refusals = try await untilDone("failed records cannot be spooled") {
             [lines = work.lines] in
             try await shared.spoolThreads.run { _ in
-                for (type, range) in chunk.failures {
+                for (type, range) in chunk.failures[spooled.withLock(\.self)...] {
                     let line = UnsafeRawBufferPointer(rebasing: chunk.records.block.bytes[range])
                     try lines.add(line, type)
+                    spooled.withLock { $0 += 1 }
                 }
                 return destination.refusals(of: chunk.records)
             }
         }
         let failed = refusals.sorted { $0.key < $1.key }.map { Failed($0.key, $0.value, 0) }
         try await fail(failed, chunk, destination, &work)
-        work.pending = chunk.records.items.indices.filter { refusals[$0] == nil }
+        let progress = work.entry.progress
+        work.pending = chunk.records.items.indices.filter { place in
+            refusals[place] == nil
+                && progress?.isDelivered(chunk.records.items[place].number) != true
+        }
     }
 
     func end(_ extent: RecordsChunk.Extent, _ work: inout RecordsWork) {
@@ -232,14 +266,23 @@ extension StreamPipeline {
         var refused: [Failed] = []
         var failed: [Failed] = []
         for (index, place) in pending.enumerated() {
-            let attempts = work.chunkAttempts - 1 + answer.attempts[index]
+            let extra = work.extraRequests[place, default: 0] + answer.attempts[index] - 1
+            let attempts = work.chunkAttempts + extra
+            if extra > 0 { work.extraRequests[place] = extra }
             switch answer.fates[index] {
             case .delivered: break
             case .refused(let failure): refused.append((place, failure, attempts))
             case .failed(let failure): failed.append((place, failure, attempts))
             }
         }
-        destinationTook(some: failed.count < pending.count)
+        let isTaken = failed.count < pending.count
+        destinationTook(some: isTaken, after: answer.waited)
+        if isTaken, work.isWaitedOut {
+            // It listens again: what it did not take has its whole time.
+            work.isWaitedOut = false
+            work.clockStart = shared.options.time.now()
+            work.waited = .zero
+        }
         try await fail(
             refused,
             chunk,
@@ -248,6 +291,9 @@ extension StreamPipeline {
             setsAside: answer.setsAside
         )
         work.pending = failed.map(\.place)
+        let isEnd = failed.isEmpty && chunk.extent.end.position >= work.entry.end.position
+        let left = (refused + failed).map { chunk.records.items[$0.place].number }
+        try await noteProgress(left, isJournalled: isTaken && !isEnd, &work)
         guard let first = failed.first?.failure else {
             end(chunk.extent, &work)
             return nil
@@ -257,13 +303,14 @@ extension StreamPipeline {
             work.clockStart = now
             work.waited = .zero
         }
-        var left = timeLeft(destination.retryRules, work, now)
+        var timeLeft = remainingTime(destination.retryRules, work, now)
         // It would not listen before the time is up.
-        if let pause = answer.retryAfter, pause > left { left = .zero }
-        if left <= .zero {
+        if let pause = answer.retryAfter, pause > timeLeft { timeLeft = .zero }
+        if timeLeft <= .zero {
             outage.destinationFailed(logger)
-            if !outage.isBucketAway {
+            if !outage.isAway(work.entry.plan.bucket) {
                 work.hasGivenUp = true
+                work.isWaitedOut = !answer.isJudged
                 try await fail(failed, chunk, destination, &work)
                 end(chunk.extent, &work)
                 return nil
@@ -280,10 +327,10 @@ extension StreamPipeline {
         let delay = work.delays?.next(using: &generator) ?? .seconds(1)
         let wanted = max(delay, answer.retryAfter ?? .zero)
         // The last attempt is at the end of the time, not before.
-        return left > .zero ? min(wanted, left) : wanted
+        return min(wanted, timeLeft > .zero ? timeLeft : .seconds(Limits.maximumPausedSeconds))
     }
 
-    private func timeLeft(
+    private func remainingTime(
         _ rules: RetryRules,
         _ work: RecordsWork,
         _ now: Timestamp
@@ -309,9 +356,10 @@ extension StreamPipeline {
     ) async throws {
         guard !failures.isEmpty else { return }
         let now = shared.options.time.now()
+        let spooled = Mutex(0)
         try await untilDone("failed records cannot be spooled") { [lines = work.lines] in
             try await shared.spoolThreads.run { _ in
-                for (place, failure, attempts) in failures {
+                for (place, failure, attempts) in failures[spooled.withLock(\.self)...] {
                     let line = chunk.failureLine(
                         place,
                         failure,
@@ -324,6 +372,7 @@ extension StreamPipeline {
                     } else {
                         try line.withUnsafeBytes { try lines.add($0, destination.errorOutputType) }
                     }
+                    spooled.withLock { $0 += 1 }
                 }
             }
         }

@@ -32,6 +32,11 @@ extension StreamPipeline {
                 end(chunk.extent, &work)
                 return .nothing
             }
+            if work.clockStart == nil, destination.retryRules.clock == .firstAttempt {
+                work.clockStart = shared.options.time.now()
+                work.waited = .zero
+            }
+            work.sent = pending.map { chunk.records.items[$0].number }
             let answer = try await destination.send(chunk.records, pending)
             work.counts.requests += answer.requests
             work.chunkAttempts += 1
@@ -72,7 +77,12 @@ extension StreamPipeline {
                 isInTrouble.load(ordering: .relaxed)
                 ? shared.troubledRequestMemory : shared.requestMemory
             let bytes = max(entry.end.bytes, work.place.bytes) - work.place.bytes
-            let size = Int(min(bytes, destination.requestLimits.dataBytes) / 1024)
+            let limits = destination.requestLimits
+            let records = max(entry.end.records, work.place.records) - work.place.records
+            let size = Int(
+                (min(bytes, limits.dataBytes)
+                    + min(records, limits.records) * Limits.requestBytesOfRecord) / 1024
+            )
             let taken = try await places.take(2 * (size + Limits.requestOverheadKibibytes))
             return RequestMemory(own: requestPlaces, shared: places, kibibytes: taken)
         } catch {
@@ -116,6 +126,39 @@ extension StreamPipeline {
             if known.count >= 4 { known.removeAll() }
             known[configuration] = destination
             return destination
+        }
+    }
+
+    /// Remembers what is delivered of a buffer, and writes it down where a restart must neither send it
+    /// again nor give it up.
+    ///
+    /// - Parameters:
+    ///   - left: The numbers of those records of the last request that are not delivered.
+    ///   - isJournalled: Whether it is worth a write.
+    ///   - work: What is done for the buffer.
+    func noteProgress(
+        _ left: [UInt64],
+        isJournalled: Bool,
+        _ work: inout RecordsWork
+    ) async throws {
+        guard !work.isProgressFrozen, let first = work.sent.first, let last = work.sent.last else {
+            return
+        }
+        var progress = work.entry.progress ?? DeliveryProgress(next: first, open: [])
+        progress.next = max(progress.next, last + 1)
+        if !left.isEmpty || !progress.open.isEmpty {
+            let delivered = Set(work.sent).subtracting(left)
+            progress.open = Set(progress.open).subtracting(delivered).union(left).sorted()
+        }
+        guard progress.open.count <= Limits.maximumOpenRecords else {
+            work.isProgressFrozen = true
+            return
+        }
+        work.entry.progress = progress
+        guard isJournalled else { return }
+        let entry = work.entry
+        try await untilDone("the journal cannot be written") { [self] in
+            try await shared.diskThreads.run { [self] _ in try journal.add(entry) }
         }
     }
 }

@@ -41,6 +41,11 @@ extension StreamPipeline {
             Settings(version: stream.version, route: .park)
         }
 
+        /// Where objects go; nil where none do from here.
+        var bucket: String? {
+            if case .deliver(let target) = route { target.destination.bucket } else { nil }
+        }
+
         var bounds: BufferStateMachine.Bounds {
             switch route {
             case .park:

@@ -86,6 +86,7 @@ final class StreamPipeline: Sendable {
         var logger = shared.logger
         logger[metadataKey: "stream"] = "\(stream)"
         self.logger = logger
+        outage.bucketIs(settings.bucket, logger)
         let checkpoint = log.checkpoint(of: role.reader)
         resumed = try journal.resume(entries, from: checkpoint)
         startedAt = shared.options.time.now()
@@ -105,6 +106,7 @@ final class StreamPipeline: Sendable {
     /// (real AWS, as probed by third parties).
     func update(_ new: Settings) {
         settings.withLock { $0 = new }
+        outage.bucketIs(new.bucket, logger)
         signal.notify()
     }
 

@@ -9,15 +9,17 @@ package final class HTTPClient: Sendable {
     private let commands: CommandQueue
     private let thread: pthread_t
 
-    /// A client that opens at most `maximumConnections` at a time; further requests wait.
-    package init(maximumConnections: Int = 64) {
+    /// A client that opens at most `maximumConnections` at a time, and so many to one host; further
+    /// requests wait.
+    package init(maximumConnections: Int = 64, maximumPerHost: Int = 64) {
         // Once in a process; curl counts.
         curl_global_init(Int(CURL_GLOBAL_DEFAULT))
         guard let multi = curl_multi_init() else {
             preconditionFailure("curl_multi_init failed: out of memory")
         }
         hydrant_multi_set_long(multi, CURLMOPT_MAX_TOTAL_CONNECTIONS, maximumConnections)
-        hydrant_multi_set_long(multi, CURLMOPT_MAXCONNECTS, maximumConnections)
+        hydrant_multi_set_long(multi, CURLMOPT_MAX_HOST_CONNECTIONS, maximumPerHost)
+        hydrant_multi_set_long(multi, CURLMOPT_MAXCONNECTS, min(maximumConnections, 256))
         let commands = CommandQueue(multi: multi)
         self.commands = commands
         thread = startThread { PollLoop(commands).run() }

@@ -15,10 +15,21 @@ package struct DeliveryFailure: Error, Sendable, Hashable, CustomStringConvertib
     /// What happened, for the operator.
     package var message: String
 
-    /// A failure.
+    /// A failure; control characters of a message, which may be a stranger's, become spaces.
     package init(code: String, message: String) {
         self.code = code
-        self.message = message
+        let isClean = message.utf8.allSatisfy { (0x20..<0x7f).contains($0) }
+        self.message = isClean ? message : Self.clean(message)
+    }
+
+    private static func clean(_ text: String) -> String {
+        var scalars = String.UnicodeScalarView()
+        for scalar in text.unicodeScalars {
+            let isControl = scalar.value < 0x20 || (0x7f...0x9f).contains(scalar.value)
+            let endsLine = scalar.value == 0x2028 || scalar.value == 0x2029
+            scalars.append(isControl || endsLine ? " " : scalar)
+        }
+        return String(scalars)
     }
 
     package var description: String { "\(code): \(message)" }

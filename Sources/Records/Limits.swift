@@ -120,6 +120,15 @@ package enum Limits {
     package static let maximumTroubledRequestKibibytesInMemory = 64 * 1024
     /// KiB that a request takes beyond its records, twice.
     package static let requestOverheadKibibytes = 64
+    /// Bytes that a record of a request takes beyond its data, once.
+    package static let requestBytesOfRecord: UInt64 = 80
+    /// How long a request may take, bringing nothing, before the next ones wait apart from others'.
+    package static let troubledRequestSeconds = 5
+    /// How long a destination that asked to be left alone for long is, while delivery is paused.
+    package static let maximumPausedSeconds = 30
+    /// Records that are not delivered, of those that a journal entry says are behind: more are not told
+    /// one by one.
+    package static let maximumOpenRecords = 20_000
     /// Requests of one stream at one time.
     package static let maximumRequestsOfStream = 2
     /// `SizeInMBs` of the destinations that take records (API model).

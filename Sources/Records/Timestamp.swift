@@ -65,9 +65,11 @@ package struct SystemTime: TimeSource {
     }
 
     package func sleep(until moment: Timestamp) async throws {
-        // In steps, so that a clock that is set while we sleep is noticed.
+        // In steps, so that a clock that is set forward while we sleep is noticed; one that is set back
+        // makes no sleep longer.
+        let end = ContinuousClock.now + (moment - now())
         while true {
-            let rest = moment - now()
+            let rest = min(moment - now(), end - ContinuousClock.now)
             if rest <= .zero { return }
             try await Task.sleep(for: min(rest, .seconds(30)))
         }

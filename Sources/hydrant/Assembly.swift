@@ -55,6 +55,8 @@ struct Assembly {
             logger: logger
         )
         let client = HTTPClient()
+        // Of its own, so that endpoints that hang take nothing from buckets or from each other.
+        let endpointClient = HTTPClient(maximumConnections: 4096)
         let identity = ServiceIdentity(region: settings.region, account: settings.accountID)
         let isStrict = settings.streams.strictAws
         let access = try settings.access.makeAccessControl(identity, isStrict: isStrict, time)
@@ -82,7 +84,7 @@ struct Assembly {
                 transforms: transforms,
                 maximumTransformBatches: settings.streams.transformLimit,
                 recordDestinations: RecordDestinations(
-                    client: client,
+                    client: endpointClient,
                     settings: try settings.endpointSettings.map {
                         try EndpointSettings(path: Self.absolute($0))
                     } ?? EndpointSettings(),
@@ -93,7 +95,7 @@ struct Assembly {
                 ),
                 copies: try CopyService(
                     settings.warehouse.settings(),
-                    client: client,
+                    client: endpointClient,
                     time: time
                 ),
                 metrics: metrics,
@@ -141,7 +143,7 @@ struct Assembly {
             logs: logs,
             registry: registry,
             transforms: transforms,
-            client: client,
+            clients: [client, endpointClient],
             folder: folder,
             logger: logger
         )
@@ -199,7 +201,7 @@ private struct Engine: Service {
     let logs: LogStore
     let registry: StreamRegistry
     let transforms: TransformHost
-    let client: HTTPClient
+    let clients: [HTTPClient]
     let folder: DataFolder
     let logger: Logger
 
@@ -216,7 +218,7 @@ private struct Engine: Service {
     func stop() async {
         await registry.shutDown()
         await transforms.shutDown()
-        client.shutDown()
+        for client in clients { client.shutDown() }
         logs.shutDown()
         folder.release()
         logger.info("stopped", metadata: ["data_folder": "\(folder.path)"])

@@ -97,4 +97,31 @@ import Testing
         #expect(try journal.resume(try journal.load(), from: LogMark.start).isEmpty)
         #expect(try Folder.list(folder("journal")).isEmpty)
     }
+
+    @Test(arguments: [false, true])
+    func `what was kept and is damaged is not passed on`(isSealed: Bool) throws {
+        let keys = isSealed ? try masterKeys() : nil
+        let journal = try InFlightJournal(folder: folder("journal"))
+        let kept = try journal.keep(
+            [try part(["a", "b"], keys)],
+            nil,
+            of: try entry(),
+            counts: KeptFailures.Counts(),
+            hasGivenUp: false
+        )
+        let name = try #require(kept.failures?.parts.first?.name)
+        let path = journal.failuresFolder(7) + "/" + name
+        var bytes = try Folder.readFile(path)
+        bytes[bytes.count - 1] ^= 1
+        try Folder.replaceFile(path, with: bytes)
+        #expect(throws: KeptFailures.Damaged.self) { try journal.failures(of: kept, keys) }
+        try Folder.remove(path)
+        #expect(throws: KeptFailures.Damaged.self) { try journal.failures(of: kept, keys) }
+    }
+
+    @Test func `progress says which records are delivered`() {
+        let progress = DeliveryProgress(next: 10, open: [2, 5, 9])
+        let delivered = (0..<12).filter { progress.isDelivered(UInt64($0)) }
+        #expect(delivered == [0, 1, 3, 4, 6, 7, 8])
+    }
 }

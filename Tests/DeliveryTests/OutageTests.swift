@@ -16,30 +16,47 @@ import Testing
     @Test func `the gauge is 1 while neither the destination nor the bucket takes anything`() throws
     {
         let outage = Outage(stream: "s", pipeline: "source", metrics)
+        outage.bucketIs("b", logger)
         #expect(try value() == 0)
         outage.destinationFailed(logger)
         #expect(try value() == 0)
-        outage.bucketFailed(logger)
+        outage.bucketFailed("b", logger)
         #expect(try value() == 1)
         outage.destinationAnswered(logger)
         #expect(try value() == 0)
         outage.destinationFailed(logger)
         #expect(try value() == 1)
-        outage.bucketAnswered(logger)
+        outage.bucketAnswered("b", logger)
         #expect(try value() == 0)
     }
 
     @Test func `each stream has its own, which goes with it`() throws {
         let outage = Outage(stream: "s", pipeline: "source", metrics)
+        outage.bucketIs("b", logger)
         do {
             let other = Outage(stream: "t", pipeline: "source", metrics)
+            other.bucketIs("b", logger)
             other.destinationFailed(logger)
-            other.bucketFailed(logger)
+            other.bucketFailed("b", logger)
             #expect(try value("t") == 1)
             #expect(try value("s") == 0)
         }
         #expect(throws: (any Error).self) { try value("t") }
-        outage.bucketFailed(logger)
+        outage.bucketFailed("b", logger)
         #expect(try value("s") == 0)
+    }
+
+    @Test func `a bucket that is away is no matter once there is another`() throws {
+        let outage = Outage(stream: "s", pipeline: "source", metrics)
+        outage.bucketIs("b", logger)
+        outage.destinationFailed(logger)
+        outage.bucketFailed("b", logger)
+        #expect(try value() == 1)
+        outage.bucketIs("c", logger)
+        #expect(try value() == 0)
+        #expect(outage.isAway("b"))
+        #expect(!outage.isAway("c"))
+        outage.bucketFailed("b", logger)
+        #expect(try value() == 0)
     }
 }

@@ -207,8 +207,37 @@ final class OpenSearchDestination: RecordDestination {
                 return DeliveryAnswer(all: .failed(failure), items.count, waited: waited)
             }
             let fates = zip(content.items, actions).map { fate(of: $0, $1) }
-            return DeliveryAnswer(fates: fates, retryAfter: retryAfter, waited: waited)
+            var answer = DeliveryAnswer(fates: fates, retryAfter: retryAfter, waited: waited)
+            answer.isJudged = true
+            let wantCreate = items.indices.filter {
+                !actions[$0].isCreate && Self.wantsCreate(content.items[$0])
+            }
+            guard !wantCreate.isEmpty else { return answer }
+            return try await create(wantCreate, of: records, items, answer)
         }
+    }
+
+    /// Sends documents of data streams again, at once, as those want them.
+    private func create(
+        _ places: [Int],
+        of records: DeliveryRecords,
+        _ items: [Int],
+        _ first: DeliveryAnswer
+    ) async throws -> DeliveryAnswer {
+        var answer = first
+        let second = try await send(records, places.map { items[$0] })
+        for (index, place) in places.enumerated() {
+            answer.fates[place] = second.fates[index]
+            answer.attempts[place] += second.attempts[index]
+        }
+        answer.requests += second.requests
+        answer.waited += second.waited
+        answer.retryAfter = [answer.retryAfter, second.retryAfter].compactMap(\.self).max()
+        return answer
+    }
+
+    private static func wantsCreate(_ item: BulkResponseReader.Item) -> Bool {
+        item.status == 400 && item.reason.contains("op_type of create")
     }
 
     private func sendHalves(
@@ -223,6 +252,7 @@ final class OpenSearchDestination: RecordDestination {
         answer.attempts = (answer.attempts + second.attempts).map { $0 + requests }
         answer.requests += second.requests + requests
         answer.waited += second.waited
+        answer.isJudged = answer.isJudged || second.isJudged
         answer.retryAfter = [answer.retryAfter, second.retryAfter].compactMap(\.self).max()
         return answer
     }
@@ -238,7 +268,7 @@ final class OpenSearchDestination: RecordDestination {
         default: break
         }
         let failure = DeliveryFailure(code: "\(item.status)", message: item.reason)
-        if item.status == 400, !action.isCreate, item.reason.contains("op_type of create") {
+        if !action.isCreate, Self.wantsCreate(item) {
             createIndexes.withLock { indexes in
                 if indexes.count >= Self.maximumCreateIndexes { indexes.removeAll() }
                 indexes.insert(action.index)

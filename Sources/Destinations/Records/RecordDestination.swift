@@ -80,6 +80,8 @@ package struct DeliveryAnswer: Sendable {
     package var requests = 1
     /// Whether refused records are to be kept on disk, not in the bucket for failed ones.
     package var setsAside = false
+    /// Whether the destination judged each record, though it may have taken none.
+    package var isJudged = false
     /// Where the records are at the destination and are confirmed later: waits for that, without them,
     /// and gives the true answer, of which `requests` and `attempts` count as this one's.
     package var confirmation: (@Sendable () async throws -> DeliveryAnswer)?
