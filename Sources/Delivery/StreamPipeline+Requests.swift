@@ -136,6 +136,7 @@ extension StreamPipeline {
     ///   - left: The numbers of those records of the last request that are not delivered.
     ///   - isJournalled: Whether it is worth a write.
     ///   - work: What is done for the buffer.
+    /// - Throws: `CancellationError` alone.
     func noteProgress(
         _ left: [UInt64],
         isJournalled: Bool,
