@@ -8,6 +8,7 @@ import pytest
 
 from bulk_faults import BulkFaults
 from bulk_replies import always, answer
+from metrics import metric
 from search_streams import SearchBench, SearchFlow, StrictBucket
 from streams import fresh_name
 from strict_s3 import StrictS3
@@ -61,6 +62,7 @@ class Scene:
         wait_until(lambda: self.said(PAUSED), "the pause")
         (line,) = self.said(PAUSED)
         assert line["level"] == "error"
+        assert self.gauge() == 1
         for _ in range(3):
             self.put(10)
         assert self.flow.documents() == []
@@ -71,10 +73,16 @@ class Scene:
         """The lines of the log with a message."""
         return log_lines(self.search.hydrant, message)
 
+    def gauge(self) -> float | None:
+        """What the metric of the pause says."""
+        labels = {"stream": self.flow.stream, "pipeline": "source"}
+        return metric(self.search.hydrant, "hydrant_delivery_paused", **labels)
+
     def wait_until_it_goes_on(self) -> None:
         """Waits until the log says so."""
         wait_until(lambda: self.said(GOES_ON), "the end of the pause", timeout=60)
         assert self.said(GOES_ON)[0]["level"] == "notice"
+        wait_until(lambda: self.gauge() == 0, "the gauge")
 
     def numbers(self) -> tuple[list[int], list[int]]:
         """What is in the index and what has failed, sorted."""

@@ -1,0 +1,63 @@
+"""`GET /metrics`: the numbers are those of what happened."""
+
+import urllib.error
+import urllib.request
+
+import pytest
+
+from buckets import FolderBucket
+from metrics import metric, scrape
+from streams import AT_ONCE, create_stream, fresh_name, put
+from waiting import wait_until
+
+
+@pytest.fixture
+def stream(hydrant, client) -> str:
+    bucket = FolderBucket(hydrant.data / "buckets", fresh_name("bucket"))
+    return create_stream(client, bucket.arn, BufferingHints=AT_ONCE)
+
+
+def test_puts_are_counted(hydrant, client, stream):
+    client.put_record(DeliveryStreamName=stream, Record={"Data": b"12345"})
+    put(client, stream, b"678", b"", b"90")
+    found = {
+        name: metric(hydrant, f"hydrant_incoming_{name}_total", stream=stream)
+        for name in ("records", "bytes", "put_requests")
+    }
+    assert found == {"records": 4, "bytes": 10, "put_requests": 2}
+    assert metric(hydrant, "hydrant_throttled_records_total", stream=stream) == 0
+
+
+def test_what_is_told_to_slow_down_is_counted(start_hydrant):
+    hydrant = start_hydrant("--stream-limit", "*:records=2")
+    client = hydrant.client()
+    bucket = FolderBucket(hydrant.data / "buckets", fresh_name("bucket"))
+    stream = create_stream(client, bucket.arn)
+    answer = client.put_record_batch(
+        DeliveryStreamName=stream, Records=[{"Data": b"x"} for _ in range(5)]
+    )
+    refused = answer["FailedPutCount"]
+    assert refused > 0
+    assert metric(hydrant, "hydrant_throttled_records_total", stream=stream) == refused
+    assert metric(hydrant, "hydrant_incoming_records_total", stream=stream) == 5 - refused
+
+
+def test_a_deleted_stream_is_told_no_more(hydrant, client, stream):
+    put(client, stream, b"x")
+    assert f'stream="{stream}"' in scrape(hydrant)
+    client.delete_delivery_stream(DeliveryStreamName=stream)
+    wait_until(lambda: f'stream="{stream}"' not in scrape(hydrant), "the end of its metrics")
+
+
+def test_every_metric_has_a_type_and_a_meaning(hydrant, client, stream):
+    lines = scrape(hydrant).splitlines()
+    types = {line.split()[2] for line in lines if line.startswith("# TYPE")}
+    assert "hydrant_delivery_paused" in types
+    assert types == {line.split()[2] for line in lines if line.startswith("# HELP")}
+
+
+def test_metrics_are_read_and_nothing_else(hydrant):
+    request = urllib.request.Request(f"{hydrant.endpoint}/metrics", data=b"x", method="POST")
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(request, timeout=10)
+    assert refused.value.code == 405
