@@ -77,7 +77,12 @@ package struct LoadState: Sendable, Codable, Hashable {
     /// When the first was; retries end so long after.
     var firstAttempt: Timestamp?
     /// Why no more follow; nil while they may.
-    var givenUp: String?
+    var givenUp: GivenUp?
+
+    struct GivenUp: Sendable, Codable, Hashable {
+        var code: String
+        var message: String
+    }
 }
 
 extension ObjectPlan {

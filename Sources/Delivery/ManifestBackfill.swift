@@ -67,12 +67,23 @@ package struct ManifestBackfill: Sendable {
     package func manifests(from: Timestamp?, to: Timestamp?) async throws -> [String] {
         let folder = prefix + CopyPlan.errorManifests
         return try await store.keys(bucket: bucket, prefix: folder).filter { key in
-            guard key.hasSuffix("-manifest") else { return false }
+            guard isOfStream(key) else { return false }
             // yyyy/MM/dd/HH: texts sort as their times do.
             let hour = String(key.dropFirst(folder.count).prefix(13))
             return (from.map { Self.hour($0) <= hour } ?? true)
                 && (to.map { hour <= Self.hour($0) } ?? true)
         }
+    }
+
+    /// Whether a manifest is of this stream: others may share the bucket and the prefix.
+    private func isOfStream(_ key: String) -> Bool {
+        let name = key.split(separator: "/").last ?? ""
+        guard name.hasPrefix(stream.name + "-") else { return false }
+        let rest = name.dropFirst(stream.name.count + 1)
+        return rest.wholeMatch(
+            of: /\d+-\d{4}(-\d\d){5}-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}-manifest/
+        )
+            != nil
     }
 
     private static func hour(_ moment: Timestamp) -> String {
@@ -103,7 +114,8 @@ package struct ManifestBackfill: Sendable {
         switch outcome {
         case .loaded: result = .loaded
         case .loadedBefore: result = .loadedBefore
-        case .failed(let failure), .unknown(let failure): return .failed(failure)
+        case .failed(let failure), .notRun(let failure), .unknown(let failure):
+            return .failed(failure)
         }
         let content = try await store.content(bucket: bucket, key: key)
         let object = SpooledObject(

@@ -70,7 +70,8 @@ extension StreamPipeline {
         logger.error(
             "COPY given up: its manifest is kept for a back-fill",
             metadata: [
-                "manifest": "\(plan.errorManifest.url)", "error": "\(state.givenUp ?? "")",
+                "manifest": "\(plan.errorManifest.url)", "code": "\(state.givenUp?.code ?? "")",
+                "error": "\(state.givenUp?.code ?? ""): \(state.givenUp?.message ?? "")",
                 "attempts": "\(state.attempts)", "records": "\(state.records)",
             ]
         )
@@ -92,6 +93,7 @@ extension StreamPipeline {
         let now = shared.options.time.now()
         state.attempts += 1
         state.firstAttempt = state.firstAttempt ?? now
+        let wasOpen = state.isOpen
         if !state.isOpen {
             state.number += 1
             state.isOpen = true
@@ -124,6 +126,9 @@ extension StreamPipeline {
         case .failed(let reason):
             failure = reason
             state.isOpen = false
+        case .notRun(let reason):
+            failure = reason
+            state.isOpen = wasOpen
         case .unknown(let reason):
             failure = reason
         }
@@ -133,7 +138,9 @@ extension StreamPipeline {
             factory: shared.options.metrics
         ).increment()
         let left = copyTimeLeft(state, warehouse.retryDuration)
-        if left <= .zero { state.givenUp = "\(failure)" }
+        if left <= .zero {
+            state.givenUp = .init(code: failure.code, message: failure.message)
+        }
         entry.load = state
         try await journal(entry)
         guard left > .zero else { return .zero }

@@ -58,10 +58,15 @@ struct WarehouseOptions: ParsableArguments {
         guard copyLedger != nil || !createCopyLedger else {
             throw ValidationError("--create-copy-ledger needs --copy-ledger")
         }
+        if let dataApiEndpoint {
+            guard let url = EndpointURL(dataApiEndpoint), !url.hasUserInfo else {
+                throw ValidationError("--data-api-endpoint \(dataApiEndpoint) is not a valid URL")
+            }
+        }
         do {
             _ = try settings()
         } catch {
-            throw ValidationError("\(error)")
+            throw ValidationError("--copy-statement or --copy-ledger: \(error)")
         }
     }
 

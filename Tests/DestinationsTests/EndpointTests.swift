@@ -20,6 +20,7 @@ import Testing
 
     @Test(arguments: [
         "", "host", "ftp://host", "http://", "http://ho st", "http://host/\n", "http://h/#f",
+        "http://h:x/", "http://h:0", "http://h:99999", "http://[::1]:y",
     ])
     func `what is no URL is refused`(text: String) { #expect(EndpointURL(text) == nil) }
 

@@ -56,6 +56,29 @@ import Testing
         #expect(statement.hasPrefix(#"COPY "t; drop table x; --" FROM 's3://b/o''k' "#))
     }
 
+    /// A database reads code points: to it, a quote with a combining mark is a quote.
+    @Test(arguments: ["\u{301}", "\u{200d}", "\u{fe0f}"])
+    func `no mark hides a quote`(mark: String) throws {
+        #expect(Array(SQLText.literal("a'\(mark); x").utf8) == Array("'a''\(mark); x'".utf8))
+        #expect(
+            Array(SQLText.literal("a\\\(mark)'").utf8) == Array("E'a\\\\\(mark)'''".utf8)
+        )
+        #expect(Array(SQLText.identifier("a\"\(mark)").utf8) == Array("\"a\"\"\(mark)\"".utf8))
+        for table in ["\"t\"\(mark); drop table x; --\"", "t\"\(mark)", "t\"\(mark) \\! ls"] {
+            #expect(throws: FirehoseError.self) { try Warehouse(Self.members(table: table)) }
+        }
+        for options in ["'a'\(mark)", "GZIP;\(mark)", "'a\\'\(mark) x"] {
+            #expect(throws: FirehoseError.self) { try Warehouse(Self.members(options: options)) }
+        }
+        var members = Self.members()
+        members["S3Configuration"] = ["Prefix": .string("a\\\(mark)/")]
+        #expect(throws: FirehoseError.self) { try Warehouse(members) }
+    }
+
+    @Test func `names that are not quoted are folded as databases do`() throws {
+        #expect(try SQLText.names("Ab.ÄB, \"Cd\"", maximumParts: 2) == [["ab", "Äb"], ["Cd"]])
+    }
+
     @Test func `a template gets what it asks for`() throws {
         let statement = CopyStatement(
             warehouse: try Warehouse(Self.members(columns: "a,b", options: "DELIMITER '|'")),
@@ -195,6 +218,11 @@ import Testing
             ("XX000", "S3ServiceException:Access Denied,Status 403", "S3BucketAccessDenied"),
             (nil, "ERROR: Load into table 't' failed. Check STL_LOAD_ERRORS", "DataLoadFailed"),
             ("XX000", "User arn is not authorized to assume IAM Role", "AccessDenied"),
+            ("XX000", "Cannot COPY into nonexistent table t", "TableNotFound"),
+            (nil, #"ERROR: column "role" of relation "x" does not exist"#, "ColumnNotFound"),
+            (nil, #"relation "database_columns" does not exist"#, "TableNotFound"),
+            (nil, #"Query #2 failed with ERROR: relation "x" does not exist"#, "TableNotFound"),
+            (nil, #"FATAL: database "role" does not exist"#, "DatabaseNotFound"),
             (nil, "could not connect to server: Connection refused", "ConnectionFailed"),
             (nil, "something else", "InternalError"),
         ]

@@ -13,6 +13,8 @@ package struct EndpointURL: Sendable, Hashable {
     let path: String
     /// `name:password` of the URL, decoded.
     let userInfo: String?
+    /// Whether the URL says who we are.
+    package var hasUserInfo: Bool { userInfo != nil }
 
     /// Reads a URL; nil where it is none of that kind.
     package init?(_ url: String) {
@@ -31,10 +33,21 @@ package struct EndpointURL: Sendable, Hashable {
         authority = String(rest[..<slash])
         var path = String(rest[slash...])
         let isPlain = url.utf8.allSatisfy { (0x21...0x7e).contains($0) }
-        guard !authority.isEmpty, isPlain, !path.contains("#") else { return nil }
+        guard !authority.isEmpty, isPlain, Self.hasPort(authority), !path.contains("#") else {
+            return nil
+        }
         while path.hasSuffix("/") { path.removeLast() }
         self.path = path
         text = "\(scheme)://\(authority)\(path)"
+    }
+
+    /// Whether what stands behind the host, if anything, is a port.
+    private static func hasPort(_ authority: String) -> Bool {
+        let end = authority.lastIndex(of: "]") ?? authority.startIndex
+        guard let colon = authority[end...].firstIndex(of: ":") else { return true }
+        let digits = authority[authority.index(after: colon)...]
+        guard let port = Int(digits), digits.allSatisfy(\.isNumber) else { return false }
+        return (1...65535).contains(port)
     }
 
     /// The host, without the port.

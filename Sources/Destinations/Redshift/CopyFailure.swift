@@ -1,3 +1,4 @@
+internal import Foundation
 internal import Records
 
 /// What went wrong with COPY, by Firehose's codes (developer guide, "Amazon Redshift data delivery
@@ -30,9 +31,40 @@ enum CopyFailure {
     }
 
     private static func code(message: String) -> String? {
-        let text = message.lowercased()
+        var text = message.lowercased()[...]
+        for level in ["error:", "fatal:"] where text.hasPrefix(level) {
+            text = text.dropFirst(level.count).drop { $0 == " " }
+        }
+        // `Query #2 failed with ERROR: ...`
+        if text.hasPrefix("query #"), let mark = text.range(of: "failed with ") {
+            text = text[mark.upperBound...]
+            if text.hasPrefix("error:") { text = text.dropFirst(6).drop { $0 == " " } }
+        }
+        return begins(text) ?? contains(text)
+    }
+
+    /// What a database names first is what is missing, whatever it is called.
+    private static func begins(_ text: Substring) -> String? {
+        let starts = [
+            ("column \"", "ColumnNotFound"), ("relation \"", "TableNotFound"),
+            ("schema \"", "TableNotFound"), ("table \"", "TableNotFound"),
+            ("database \"", "DatabaseNotFound"), ("role \"", "AuthenticationFailed"),
+            ("user \"", "AuthenticationFailed"),
+        ]
+        if let found = starts.first(where: { text.hasPrefix($0.0) }),
+            text.contains("does not exist")
+        {
+            return found.1
+        }
+        if text.hasPrefix("cannot copy into nonexistent table") { return "TableNotFound" }
+        if text.hasPrefix("syntax error") { return "SyntaxError" }
+        if text.hasPrefix("permission denied") { return "InsufficientPrivilege" }
+        return nil
+    }
+
+    private static func contains(_ text: Substring) -> String? {
         func has(_ parts: String...) -> Bool { parts.contains { text.contains($0) } }
-        if has("s3serviceexception", "s3 ", "s3:") {
+        if has("s3serviceexception", "s3 bucket", "s3 path", "s3 file", "s3 query") {
             if has("nosuchkey", "not found", "status 404", "does not exist") {
                 return "MissingS3File"
             }
@@ -48,18 +80,18 @@ enum CopyFailure {
         if has("load into table", "stl_load_errors", "sys_load_error_detail") {
             return "DataLoadFailed"
         }
-        if has("password authentication failed", "authentication failed", "pg_hba.conf") {
+        if has("authentication failed", "pg_hba.conf", "no password supplied") {
             return "AuthenticationFailed"
         }
-        if has("no password supplied") || has("role") && has("does not exist") {
-            return "AuthenticationFailed"
+        // Behind what psql puts before what the server said.
+        for (kind, code) in [
+            ("database \"", "DatabaseNotFound"), ("role \"", "AuthenticationFailed"),
+        ] where has(kind) && has("does not exist") {
+            return code
         }
         if has("permission denied") { return "InsufficientPrivilege" }
         if has("disk full", "no space left") { return "DiskFull" }
         if has("read-only", "read only") { return "ReadOnlyCluster" }
-        if has("column"), has("does not exist") { return "ColumnNotFound" }
-        if has("database"), has("does not exist") { return "DatabaseNotFound" }
-        if has("relation", "table", "schema"), has("does not exist") { return "TableNotFound" }
         if has("syntax error") { return "SyntaxError" }
         if has("copy"), has("option") { return "IncorrectCopyOptions" }
         if has("could not connect", "connection", "could not translate host", "timeout expired") {

@@ -41,7 +41,9 @@ package struct CopyService: Sendable {
         /// The ledger says that it was before.
         case loadedBefore
         case failed(DeliveryFailure)
-        /// The same, and it may yet have been loaded.
+        /// Nothing was run: an attempt before it whose end is not known may yet have loaded it.
+        case notRun(DeliveryFailure)
+        /// It may have been loaded, or may be yet.
         case unknown(DeliveryFailure)
     }
 

@@ -26,6 +26,8 @@ struct DataAPIExecutor: CopyExecutor {
         var failure: DeliveryFailure
         /// Whether the statement may have run, or may run yet.
         var mayHaveRun: Bool
+        /// Whether the statement that loads has ended, and loaded nothing.
+        var hasEnded = false
     }
 
     func run(
@@ -37,7 +39,8 @@ struct DataAPIExecutor: CopyExecutor {
         } catch let stop as Stop {
             var failure = stop.failure
             failure.message = settings.redacted(failure.message, job.warehouse)
-            return stop.mayHaveRun ? .unknown(failure) : .failed(failure)
+            if stop.mayHaveRun { return .unknown(failure) }
+            return stop.hasEnded ? .failed(failure) : .notRun(failure)
         } catch {
             throw CancellationError()
         }
@@ -57,7 +60,11 @@ struct DataAPIExecutor: CopyExecutor {
         }
         if ledger.creates {
             members["Sql"] = .string(ledger.creation)
-            _ = try await finish("ExecuteStatement", members, job, isLoad: false)
+            do {
+                _ = try await finish("ExecuteStatement", members, job, isLoad: false)
+            } catch is Stop {
+                // It may be there though it cannot be created: the search tells.
+            }
         }
         members["Sql"] = .string(ledger.search(job.ledgerKey))
         let search = try await finish("ExecuteStatement", members, job, isLoad: false)
@@ -116,7 +123,9 @@ struct DataAPIExecutor: CopyExecutor {
             do {
                 status = try await call("DescribeStatement", ["Id": .string(id)], job)
             } catch let stop as Stop {
-                guard time.now() < deadline else {
+                // One that is not known any more will never be.
+                let isForgotten = stop.failure.message.contains("ResourceNotFoundException")
+                guard time.now() < deadline, !isForgotten else {
                     throw Stop(failure: stop.failure, mayHaveRun: isLoad)
                 }
                 // What could not be asked is asked again: the statement goes on.
@@ -128,7 +137,8 @@ struct DataAPIExecutor: CopyExecutor {
                 let message = status["Error"]?.string ?? "the statement was ended"
                 throw Stop(
                     failure: CopyFailure.failure(state: nil, message: message),
-                    mayHaveRun: false
+                    mayHaveRun: false,
+                    hasEnded: isLoad
                 )
             default: break
             }

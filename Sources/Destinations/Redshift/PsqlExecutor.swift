@@ -123,7 +123,11 @@ struct PsqlExecutor: CopyExecutor {
             ]
             return lines.joined(separator: "\n")
         }
-        if ledger.creates { lines.append("\(ledger.creation);") }
+        if ledger.creates {
+            // It may be there though it cannot be created, or be created by another stream just now:
+            // the lock tells.
+            lines += ["\\set ON_ERROR_STOP 0", "\(ledger.creation);", "\\set ON_ERROR_STOP 1"]
+        }
         lines += [
             "BEGIN;", "\(ledger.lock);", "\(ledger.search(job.ledgerKey)) \\gset",
             "\\if :hydrant_loaded", "ROLLBACK;", "\\echo \(Mark.before)", "\\else",
@@ -156,21 +160,36 @@ struct PsqlExecutor: CopyExecutor {
         )
         // Its statuses: 1 is its own trouble, 2 the connection's, 3 an error in the script.
         var failure = CopyFailure.failure(state: state, message: text)
-        if status == 2, failure.code == "Redshift.InternalError" {
-            failure.code = "Redshift.ConnectionFailed"
-        }
+        let isOfConnection = [
+            "Redshift.AuthenticationFailed", "Redshift.DatabaseNotFound",
+        ].contains(failure.code)
+        if status == 2, !isOfConnection { failure.code = "Redshift.ConnectionFailed" }
         return wasSent && status != 3 ? .unknown(failure) : .failed(failure)
     }
 
-    /// The first error that psql tells of: `ERROR:  42P01: relation "t" does not exist`.
+    /// What psql says as it goes.
+    private static let remarks = [
+        "INFO:", "NOTICE:", "WARNING:", "LOG:", "DEBUG:", "LOCATION:", "DETAIL:", "HINT:",
+        "CONTEXT:",
+        "LINE ", "STATEMENT:",
+    ]
+
+    /// The last error that psql tells of: `ERROR:  42P01: relation "t" does not exist`.
     private static func error(in text: String) -> (state: String?, message: String) {
-        let lines = text.split(whereSeparator: \.isNewline).map(String.init)
-        for (place, line) in lines.enumerated() {
-            guard
-                let mark = ["ERROR:  ", "FATAL:  ", "PANIC:  "].lazy.compactMap({
-                    line.range(of: $0)
-                }).first
-            else { continue }
+        let lines = text.split(whereSeparator: \.isNewline).map { line in
+            // `psql:<stdin>:7: ERROR: ...`
+            guard line.hasPrefix("psql:"),
+                let mark = line.range(
+                    of: ": ",
+                    range: line.index(line.startIndex, offsetBy: 5)..<line.endIndex
+                )
+            else { return String(line) }
+            let rest = line[mark.upperBound...]
+            return line[..<mark.lowerBound].contains("<stdin>") ? String(rest) : String(line)
+        }
+        let levels = ["ERROR:  ", "FATAL:  ", "PANIC:  "]
+        for (place, line) in lines.enumerated().reversed() {
+            guard let mark = levels.lazy.compactMap({ line.range(of: $0) }).first else { continue }
             var message = String(line[mark.upperBound...])
             var state: String?
             if message.dropFirst(5).hasPrefix(": ") {
@@ -181,6 +200,9 @@ struct PsqlExecutor: CopyExecutor {
                 .filter { ["DETAIL:", "HINT:", "CONTEXT:"].contains(where: $0.hasPrefix) }
             return (state, ([message] + details.prefix(2)).joined(separator: " "))
         }
-        return (nil, lines.prefix(3).joined(separator: " "))
+        let rest = lines.filter { line in
+            !remarks.contains(where: line.hasPrefix) && line.first?.isWhitespace != true
+        }
+        return (nil, rest.prefix(3).joined(separator: " "))
     }
 }

@@ -12,14 +12,23 @@ enum SQLText {
     /// With a backslash in it, it is written so that databases read the same whether or not they take
     /// backslashes in plain literals for escapes.
     static func literal(_ text: String) -> String {
-        let quoted = text.replacing("'", with: "''")
-        guard text.contains("\\") else { return "'\(quoted)'" }
-        return "E'\(quoted.replacing("\\", with: "\\\\"))'"
+        let hasBackslash = text.unicodeScalars.contains("\\")
+        let quoted = doubled(text, hasBackslash ? ["'", "\\"] : ["'"])
+        return hasBackslash ? "E'\(quoted)'" : "'\(quoted)'"
     }
 
     /// A quoted identifier.
-    static func identifier(_ name: String) -> String {
-        "\"\(name.replacing("\"", with: "\"\""))\""
+    static func identifier(_ name: String) -> String { "\"\(doubled(name, ["\""]))\"" }
+
+    /// Doubles code points: a database knows nothing of characters, and a quote with a combining mark is
+    /// one, and ends a literal.
+    private static func doubled(_ text: String, _ special: [UnicodeScalar]) -> String {
+        var scalars = String.UnicodeScalarView()
+        for scalar in text.unicodeScalars {
+            if special.contains(scalar) { scalars.append(scalar) }
+            scalars.append(scalar)
+        }
+        return String(scalars)
     }
 
     /// A name with its schema, quoted.
@@ -36,38 +45,26 @@ enum SQLText {
 
     /// Reads names that are separated by commas, each of parts that are separated by dots.
     ///
-    /// A part may be quoted, as in SQL; one that is not is taken in small letters, as databases do.
+    /// A part may be quoted, as in SQL; the ASCII letters of one that is not are taken as small ones, as
+    /// databases do.
     static func names(_ text: String, maximumParts: Int) throws(Failure) -> [[String]] {
         try check(text)
         var names: [[String]] = []
         var parts: [String] = []
-        var rest = Substring(text)
+        var rest = text.unicodeScalars[...]
         while true {
             rest = rest.drop { $0 == " " }
             var part = ""
             if rest.first == "\"" {
-                rest.removeFirst()
-                while true {
-                    guard let end = rest.firstIndex(of: "\"") else {
-                        throw Failure(reason: "has a quote that is not closed")
-                    }
-                    part += rest[..<end]
-                    rest = rest[rest.index(after: end)...]
-                    guard rest.first == "\"" else { break }
-                    part += "\""
-                    rest.removeFirst()
-                }
-                rest = rest.drop { $0 == " " }
-                guard rest.isEmpty || rest.first == "." || rest.first == "," else {
-                    throw Failure(reason: "has something behind a quoted name")
-                }
+                part = try quotedName(&rest)
             } else {
-                let end = rest.firstIndex { ".,".contains($0) } ?? rest.endIndex
-                part = rest[..<end].lowercased()
-                while part.last == " " { part.removeLast() }
-                guard !part.contains("\"") else {
+                let end = rest.firstIndex { $0 == "." || $0 == "," } ?? rest.endIndex
+                var scalars = rest[..<end]
+                while scalars.last == " " { scalars.removeLast() }
+                guard !scalars.contains("\"") else {
                     throw Failure(reason: "has a quote within a name")
                 }
+                part.unicodeScalars.append(contentsOf: scalars.map(folded))
                 rest = rest[end...]
             }
             guard !part.isEmpty else { throw Failure(reason: "has an empty name") }
@@ -82,6 +79,33 @@ enum SQLText {
             guard !rest.isEmpty else { return names }
             rest.removeFirst()
         }
+    }
+
+    private static func folded(_ scalar: UnicodeScalar) -> UnicodeScalar {
+        ("A"..."Z").contains(scalar) ? UnicodeScalar(UInt8(scalar.value + 32)) : scalar
+    }
+
+    /// Takes a quoted name and the blanks behind it.
+    private static func quotedName(
+        _ rest: inout Substring.UnicodeScalarView
+    ) throws(Failure) -> String {
+        var name = ""
+        rest.removeFirst()
+        while true {
+            guard let end = rest.firstIndex(of: "\"") else {
+                throw Failure(reason: "has a quote that is not closed")
+            }
+            name.unicodeScalars.append(contentsOf: rest[..<end])
+            rest = rest[rest.index(after: end)...]
+            guard rest.first == "\"" else { break }
+            name.unicodeScalars.append("\"")
+            rest.removeFirst()
+        }
+        rest = rest.drop { $0 == " " }
+        guard rest.isEmpty || rest.first == "." || rest.first == "," else {
+            throw Failure(reason: "has something behind a quoted name")
+        }
+        return name
     }
 
     /// Refuses options of COPY that are more than words, numbers, and literals that end where they seem

@@ -87,8 +87,12 @@ package struct Warehouse: Sendable, Hashable {
         let prefix = members["S3Configuration"]?["Prefix"]?.string ?? ""
         try checked("S3Configuration.Prefix") { () throws(SQLText.Failure) in
             try SQLText.check(prefix)
-            if prefix.contains("\\") { throw SQLText.Failure(reason: "has a backslash") }
-            if prefix.contains("!{") { throw SQLText.Failure(reason: "has an expression") }
+            if prefix.unicodeScalars.contains("\\") {
+                throw SQLText.Failure(reason: "has a backslash")
+            }
+            if prefix.utf8.contains("!{".utf8) {
+                throw SQLText.Failure(reason: "has an expression")
+            }
         }
         guard (members["S3Configuration"]?["ErrorOutputPrefix"]?.string ?? "").isEmpty else {
             throw failure("S3Configuration.ErrorOutputPrefix", "is not taken for Redshift")
@@ -103,7 +107,7 @@ package struct Warehouse: Sendable, Hashable {
         guard let slash = rest.firstIndex(of: "/") else { return nil }
         let text = rest[rest.index(after: slash)...]
         let isPlain = text.unicodeScalars.allSatisfy { $0.value > 0x20 && $0.value != 0x7f }
-        guard !text.contains(where: { "?;&".contains($0) }), isPlain,
+        guard !text.unicodeScalars.contains(where: { "?;&".unicodeScalars.contains($0) }), isPlain,
             let database = text.removingPercentEncoding, !database.isEmpty,
             database.unicodeScalars.allSatisfy({ $0.value >= 0x20 && $0.value != 0x7f })
         else { return nil }
@@ -121,7 +125,9 @@ package struct Warehouse: Sendable, Hashable {
         }
         if host.hasPrefix("["), host.hasSuffix("]") { host = host.dropFirst().dropLast() }
         let isName = host.unicodeScalars.allSatisfy { $0.value > 0x20 && $0.value < 0x7f }
-        guard !host.isEmpty, isName, !host.contains(where: { "@,/='\\".contains($0) }) else {
+        guard !host.isEmpty, isName,
+            !host.unicodeScalars.contains(where: { "@,/='\\".unicodeScalars.contains($0) })
+        else {
             return nil
         }
         return (String(host), port, database)
