@@ -47,10 +47,14 @@ system:
 	@(test -e /usr/include/zlib.h && find /usr/include -name curl.h | grep -q curl) \
 		|| (apt-get update -qq && apt-get install -y -qq libcurl4-openssl-dev zlib1g-dev)
 
-# curl's own signer is one of the end-to-end tests' clients; a transform is written in jq.
+# curl's own signer is one of the end-to-end tests' clients; a transform is written in jq; a
+# warehouse is PostgreSQL with a function in Python.
 tools:
-	@(command -v curl && command -v jq) >/dev/null \
-		|| (apt-get update -qq && apt-get install -y -qq curl jq)
+	@(command -v curl && command -v jq && command -v psql \
+		&& ls /usr/share/postgresql/*/extension/plpython3u.control) >/dev/null 2>&1 \
+		|| (apt-get update -qq && apt-get install -y -qq curl jq postgresql \
+			&& apt-get install -y -qq \
+				postgresql-plpython3-$$(ls /usr/lib/postgresql | sort -n | tail -1))
 
 $(VENV)/ready: Tests/EndToEnd/requirements.txt
 	python3 -m venv $(VENV) || (apt-get update -qq && apt-get install -y -qq python3-venv \
