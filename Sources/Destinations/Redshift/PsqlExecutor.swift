@@ -46,7 +46,11 @@ struct PsqlExecutor: CopyExecutor {
         } catch {
             if Task.isCancelled { throw CancellationError() }
             let message = "\(settings.psql) cannot be run: \(error)"
-            return .failed(DeliveryFailure(code: "Redshift.InternalError", message: message))
+            let failure = DeliveryFailure(code: "Redshift.InternalError", message: message)
+            let code = (error as? SubprocessError)?.code
+            // It has not run, or it has and said too much.
+            return code == .executableNotFound || code == .spawnFailed
+                ? .failed(failure) : .unknown(failure)
         }
         if Task.isCancelled { throw CancellationError() }
         return outcome(end, job.warehouse)
@@ -189,7 +193,11 @@ struct PsqlExecutor: CopyExecutor {
         }
         let levels = ["ERROR:  ", "FATAL:  ", "PANIC:  "]
         for (place, line) in lines.enumerated().reversed() {
-            guard let mark = levels.lazy.compactMap({ line.range(of: $0) }).first else { continue }
+            // What a server says while it is connected to stands behind psql's own words.
+            let isOfConnection = line.hasPrefix("psql: error:")
+            guard let mark = levels.lazy.compactMap({ line.range(of: $0) }).first,
+                isOfConnection || mark.lowerBound == line.startIndex
+            else { continue }
             var message = String(line[mark.upperBound...])
             var state: String?
             if message.dropFirst(5).hasPrefix(": ") {
