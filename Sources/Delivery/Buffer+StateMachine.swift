@@ -18,6 +18,8 @@ struct BufferStateMachine {
         var end: LogMark
         var route = Route.delivery
         var isSettled = false
+        /// When its oldest record arrived; nil where that is not known.
+        var arrival: Timestamp?
     }
 
     /// What makes a buffer.
@@ -133,6 +135,15 @@ struct BufferStateMachine {
         waitingSince = min(since ?? arrival, now)
     }
 
+    /// How many buffers are sealed and not settled.
+    var unsettled: Int { inFlight.count { !$0.isSettled } }
+
+    /// When the oldest record arrived that is not settled; nil for none, and where it is not known yet.
+    var oldestUnsettled: Timestamp? {
+        (inFlight.filter { !$0.isSettled }.map(\.arrival) + [oldestArrival])
+            .compactMap(\.self).min()
+    }
+
     /// Whether all buffers that were cut are settled.
     var isIdle: Bool { inFlight.isEmpty }
 
@@ -144,7 +155,14 @@ struct BufferStateMachine {
     /// A buffer was cut and journalled.
     mutating func sealed(end: LogMark) {
         precondition(end.position > start.position, "a buffer holds something")
-        inFlight.append(InFlight(sequence: nextSequence, end: end, route: bounds.route))
+        inFlight.append(
+            InFlight(
+                sequence: nextSequence,
+                end: end,
+                route: bounds.route,
+                arrival: oldestArrival
+            )
+        )
         nextSequence += 1
         start = end
         oldestArrival = nil

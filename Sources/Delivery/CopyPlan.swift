@@ -18,6 +18,10 @@ package struct CopyPlan: Sendable, Codable, Hashable {
     /// The folder of those that a back-fill has loaded.
     package static let loadedManifests = "errors/manifests-loaded/"
 
+    private static let suffix = "-manifest"
+    /// Bytes that a manifest's key is longer than its object's, at the most.
+    static let longestAddition = loadedManifests.utf8.count + suffix.utf8.count
+
     private static let members = [
         "ClusterJDBCURL", "CopyCommand", "Username", "Password", "RoleARN", "RetryOptions",
     ]
@@ -40,7 +44,7 @@ package struct CopyPlan: Sendable, Codable, Hashable {
         func plan(_ template: KeyTemplate) -> ObjectPlan {
             var plan = object
             plan.key = template.evaluate(arrival: object.arrival, offsetSeconds: 0) { "" }
-            plan.key += name + "-manifest"
+            plan.key += name + Self.suffix
             plan.compression = .uncompressed
             plan.recordDelimiter = nil
             return plan

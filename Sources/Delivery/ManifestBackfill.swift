@@ -10,6 +10,8 @@ package struct ManifestBackfill: Sendable {
     package enum Outcome: Sendable {
         case loaded
         case loadedBefore
+        /// It is loaded, and still where it was.
+        case notMoved(DeliveryFailure)
         case failed(DeliveryFailure)
     }
 
@@ -92,45 +94,76 @@ package struct ManifestBackfill: Sendable {
         return parts.map { CivilTime.padded($0.0, $0.1) }.joined(separator: "/")
     }
 
+    /// Where the manifests are.
+    package var place: String { url(prefix + CopyPlan.errorManifests) }
+
     /// An object's URL.
     package func url(_ key: String) -> String { "s3://\(bucket)/\(key)" }
 
     /// Loads one, and moves it to those that are loaded.
     ///
-    /// - Throws: `DeliveryFailure` of the bucket; `CancellationError`.
+    /// - Throws: `CancellationError` alone.
     package func load(_ key: String) async throws -> Outcome {
         let rest = key.dropFirst((prefix + CopyPlan.errorManifests).count)
         let uuid = UUID().uuidString.lowercased()
-        let outcome = try await copies.load(
-            CopyService.Job(
-                warehouse: warehouse,
-                manifest: url(key),
-                ledgerKey: url(prefix + CopyPlan.manifests + rest),
-                stream: stream.name,
-                token: uuid
+        do {
+            // First, so that nothing is loaded that cannot be moved, or was moved by another.
+            let content = try await store.content(bucket: bucket, key: key)
+            let outcome = try await copies.load(
+                CopyService.Job(
+                    warehouse: warehouse,
+                    manifest: url(key),
+                    ledgerKey: url(prefix + CopyPlan.manifests + rest),
+                    stream: stream.name,
+                    token: uuid
+                )
             )
-        )
-        let result: Outcome
-        switch outcome {
-        case .loaded: result = .loaded
-        case .loadedBefore: result = .loadedBefore
-        case .failed(let failure), .notRun(let failure), .unknown(let failure):
-            return .failed(failure)
+            let result: Outcome
+            switch outcome {
+            case .loaded: result = .loaded
+            case .loadedBefore: result = .loadedBefore
+            case .failed(let failure), .notRun(let failure), .unknown(let failure):
+                return .failed(failure)
+            }
+            let plan = ObjectPlan(
+                bucket: bucket,
+                key: prefix + CopyPlan.loadedManifests + rest,
+                uuid: uuid,
+                arrival: time.now()
+            )
+            return try await move(content, key, plan) ?? result
+        } catch is CancellationError {
+            throw CancellationError()
+        } catch {
+            return .failed(Self.failure(error))
         }
-        let content = try await store.content(bucket: bucket, key: key)
+    }
+
+    /// Moves a loaded manifest; gives what went wrong.
+    private func move(
+        _ content: [UInt8],
+        _ key: String,
+        _ plan: ObjectPlan
+    ) async throws -> Outcome? {
         let object = SpooledObject(
             content: MemorySource(content),
             byteCount: UInt64(content.count),
             sha256: Array(SHA256.hash(data: content))
         )
-        let plan = ObjectPlan(
-            bucket: bucket,
-            key: prefix + CopyPlan.loadedManifests + rest,
-            uuid: uuid,
-            arrival: time.now()
-        )
-        if case .failed(let failure) = try await store.put(object, as: plan) { throw failure }
-        try await store.remove(bucket: bucket, key: key)
-        return result
+        do {
+            if case .failed(let failure) = try await store.put(object, as: plan) {
+                return .notMoved(failure)
+            }
+            try await store.remove(bucket: bucket, key: key)
+            return nil
+        } catch is CancellationError {
+            throw CancellationError()
+        } catch {
+            return .notMoved(Self.failure(error))
+        }
+    }
+
+    private static func failure(_ error: any Error) -> DeliveryFailure {
+        error as? DeliveryFailure ?? DeliveryFailure(code: "Bucket.Error", message: "\(error)")
     }
 }

@@ -267,6 +267,14 @@ final class StreamDelivery: Sendable {
         return settings
     }
 
+    /// Tells how things are now.
+    func updateMetrics() {
+        let (outcome, backup) = parts.withLock { ($0.outcome, $0.backup) }
+        for pipeline in [main.pipeline, outcome?.way.pipeline, backup?.pipeline] {
+            pipeline?.updateMetrics()
+        }
+    }
+
     // MARK: Changes
 
     /// Makes what a changed configuration needs on disk, before it is stored: what may fail, fails here.

@@ -43,12 +43,13 @@ final class StreamMetrics: Sendable {
         "hydrant_throttled_records_total": "Records that were told to slow down.",
         "hydrant_delivery_paused":
             "1 while neither the destination nor the bucket for failed records takes anything.",
-        "hydrant_copy_failures_total": "COPYs that failed, by Firehose's code.",
     ]
 }
 
 /// What the metrics of this module mean, by their names.
 package enum DeliveryMetrics {
     /// The texts.
-    package static var help: [String: String] { StreamMetrics.help }
+    package static var help: [String: String] {
+        StreamMetrics.help.merging(PipelineMetrics.help) { first, _ in first }
+    }
 }

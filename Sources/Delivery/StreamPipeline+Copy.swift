@@ -1,7 +1,6 @@
 internal import Destinations
 internal import Foundation
 internal import Logging
-internal import Metrics
 internal import Platform
 internal import Records
 internal import Synchronization
@@ -54,12 +53,26 @@ extension StreamPipeline {
     ///
     /// - Throws: `Trouble`; `CancellationError`, after which the journal says what there is to do.
     func load(_ entry: inout JournalEntry, _ plan: CopyPlan) async throws {
-        guard let copies = shared.options.copies, copies.isActive else { return }
+        guard let copies = shared.options.copies, copies.isActive else {
+            // Nothing loads here any more: what was tried is left for a back-fill.
+            guard let attempts = entry.load?.attempts, attempts > 0 else { return }
+            entry.load?.givenUp = .init(
+                code: "Redshift.InternalError",
+                message: "this server loads nothing (--copy none)"
+            )
+            try await journal(entry)
+            return try await giveUp(entry, plan)
+        }
         var delays = Self.copyDelays
         while let state = entry.load, state.givenUp == nil {
             guard let pause = try await attempt(&entry, plan, copies, &delays) else { return }
             try await shared.options.time.sleep(until: shared.options.time.now() + pause)
         }
+        try await giveUp(entry, plan)
+    }
+
+    /// Leaves a manifest where a back-fill finds it.
+    private func giveUp(_ entry: JournalEntry, _ plan: CopyPlan) async throws {
         guard let state = entry.load else { return }
         let part = try await trying("a manifest cannot be spooled") { [self, entry] in
             try await shared.diskThreads.run { [self] _ in
@@ -90,6 +103,15 @@ extension StreamPipeline {
         // One after the other; one that waits for its next attempt lets the others go.
         try await copyPlaces.take()
         defer { copyPlaces.giveBack() }
+        let warehouse = try await trying("the warehouse's configuration cannot be used") {
+            try self.warehouse(plan)
+        }
+        // What waits for others' COPYs is not tried yet.
+        let gate = shared.copyGates.gate(warehouse, isSingle: copies.hasLedger)
+        try await gate.take()
+        defer { gate.giveBack() }
+        try await shared.copyGates.all.take()
+        defer { shared.copyGates.all.giveBack() }
         let now = shared.options.time.now()
         state.attempts += 1
         state.firstAttempt = state.firstAttempt ?? now
@@ -100,9 +122,6 @@ extension StreamPipeline {
         }
         entry.load = state
         try await journal(entry)
-        let warehouse = try await trying("the warehouse's configuration cannot be used") {
-            try self.warehouse(plan)
-        }
         let outcome = try await copies.load(
             CopyService.Job(
                 warehouse: warehouse,
@@ -118,9 +137,11 @@ extension StreamPipeline {
         let failure: DeliveryFailure
         switch outcome {
         case .loaded:
+            countLoad(state)
             logger.info("loaded", metadata: facts)
             return nil
         case .loadedBefore:
+            countLoad(state)
             logger.info("loaded by an attempt whose end was not known", metadata: facts)
             return nil
         case .failed(let reason):
@@ -132,11 +153,8 @@ extension StreamPipeline {
         case .unknown(let reason):
             failure = reason
         }
-        Counter(
-            label: "hydrant_copy_failures_total",
-            dimensions: [("stream", name), ("code", failure.code)],
-            factory: shared.options.metrics
-        ).increment()
+        metrics.copyFailed(failure.code)
+        metrics.requested(.redshift, records: 0, bytes: 0, isSuccess: false)
         let left = copyTimeLeft(state, warehouse.retryDuration)
         if left <= .zero {
             state.givenUp = .init(code: failure.code, message: failure.message)
@@ -144,6 +162,7 @@ extension StreamPipeline {
         entry.load = state
         try await journal(entry)
         guard left > .zero else { return .zero }
+        metrics.retries()
         logger.warning(
             "COPY failed, another try follows",
             metadata: facts.merging(["code": "\(failure.code)", "error": "\(failure)"]) { _, new in
@@ -152,6 +171,10 @@ extension StreamPipeline {
         )
         var generator = SystemRandomNumberGenerator()
         return min(delays.next(using: &generator), left)
+    }
+
+    private func countLoad(_ state: LoadState) {
+        metrics.requested(.redshift, records: state.records, bytes: state.bytes, isSuccess: true)
     }
 
     private func copyTimeLeft(_ state: LoadState, _ duration: Duration) -> Duration {

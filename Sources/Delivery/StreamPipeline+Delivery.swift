@@ -82,7 +82,9 @@ extension StreamPipeline {
         while true {
             attempts += 1
             let failure: DeliveryFailure
-            switch try await shared.options.store.put(part.object, as: part.plan) {
+            let outcome = try await shared.options.store.put(part.object, as: part.plan)
+            count(part, entry, outcome)
+            switch outcome {
             case .delivered:
                 logger.info(
                     message(for: part, entry),
@@ -96,6 +98,7 @@ extension StreamPipeline {
                 effort.setAside.insert(part.plan.key)
                 return true
             }
+            metrics.retries()
             logger.warning(
                 "delivery failed, another try follows",
                 metadata: facts(
@@ -107,6 +110,20 @@ extension StreamPipeline {
             let delay = effort.delays.next(using: &generator)
             try await shared.options.time.sleep(until: shared.options.time.now() + delay)
             if shared.spoolPlaces.isWaitedFor { return false }
+        }
+    }
+
+    private func count(_ part: Spooler.Part, _ entry: JournalEntry, _ outcome: DeliveryOutcome) {
+        let isDelivered = outcome == .delivered
+        if let type = part.failure {
+            if isDelivered { metrics.failed(type, records: part.records) }
+        } else if part.plan == entry.plan {
+            metrics.requested(
+                role == .backup ? .backup : .s3,
+                records: isDelivered ? part.records : 0,
+                bytes: isDelivered ? part.dataBytes : 0,
+                isSuccess: isDelivered
+            )
         }
     }
 
@@ -131,6 +148,7 @@ extension StreamPipeline {
                 try setAside.keep(part.object, as: part.plan, records: part.records)
             }
         }
+        metrics.setAside(records: part.records)
         logger.error(
             "set aside: not delivered in time",
             metadata: facts(

@@ -15,6 +15,7 @@ extension StreamPipeline {
             switch try await shared.options.store.put(part.object, as: part.plan) {
             case .delivered:
                 outage.bucketAnswered(part.plan.bucket, logger)
+                if let type = part.failure { metrics.failed(type, records: part.records) }
                 return logger.info(
                     "failed records are kept",
                     metadata: facts(part, ["attempts": "\(attempts)"])
@@ -39,6 +40,7 @@ extension StreamPipeline {
                 try setAside.keep(part.object, as: part.plan, records: part.records)
             }
         }
+        metrics.setAside(records: part.records)
         logger.error(
             "set aside: the destination refused them for good",
             metadata: facts(part, ["path": "\(path)", "records_set_aside": "\(total)"])

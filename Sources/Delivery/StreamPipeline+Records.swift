@@ -59,6 +59,8 @@ extension StreamPipeline {
         var isWaitedOut = false
         /// The numbers of the records that the last request was for.
         var sent: [UInt64] = []
+        /// Bytes of their data.
+        var sentBytes: UInt64 = 0
         /// Whether too many records are open for the journal to say which.
         var isProgressFrozen = false
         /// How many requests more than attempts carried a record of the chunk, by its place.
@@ -200,6 +202,12 @@ extension StreamPipeline {
             let answer = try await confirmation()
             if answer.fates.allSatisfy({ $0 == .delivered }) {
                 destinationTook(some: true, after: answer.waited)
+                metrics.requested(
+                    PipelineMetrics.Place(work.kind),
+                    records: work.sent.count,
+                    bytes: work.sentBytes,
+                    isSuccess: true
+                )
                 work.isWaitedOut = false
                 let isEnd = extent.end.position >= entry.end.position
                 try await noteProgress([], isJournalled: !isEnd, &work)
@@ -283,6 +291,13 @@ extension StreamPipeline {
             work.clockStart = shared.options.time.now()
             work.waited = .zero
         }
+        let taken = zip(pending, answer.fates).filter { $0.1 == .delivered }.map(\.0)
+        metrics.requested(
+            PipelineMetrics.Place(work.kind),
+            records: taken.count,
+            bytes: taken.reduce(0) { $0 + UInt64(chunk.records.items[$1].range.count) },
+            isSuccess: taken.count == pending.count
+        )
         try await fail(
             refused,
             chunk,
@@ -316,6 +331,7 @@ extension StreamPipeline {
                 return nil
             }
         }
+        metrics.retries()
         logger.warning(
             "delivery failed, another try follows",
             metadata: [

@@ -37,6 +37,9 @@ extension StreamPipeline {
                 work.waited = .zero
             }
             work.sent = pending.map { chunk.records.items[$0].number }
+            work.sentBytes = pending.reduce(0) {
+                $0 + UInt64(chunk.records.items[$1].range.count)
+            }
             let answer = try await destination.send(chunk.records, pending)
             work.counts.requests += answer.requests
             work.chunkAttempts += 1

@@ -20,6 +20,7 @@ final class StreamPipeline: Sendable {
     let checkpointLock = Mutex(())
     let startedAt: Timestamp
     let outage: Outage
+    let metrics: PipelineMetrics
     /// Bounds the stream's own requests that are in memory.
     let requestPlaces = Places(Limits.maximumRequestsOfStream)
     /// Whether the last request brought nothing.
@@ -50,6 +51,7 @@ final class StreamPipeline: Sendable {
         var requestMemory: Places
         /// The same for streams whose last request brought nothing.
         var troubledRequestMemory: Places
+        var copyGates: CopyGates
         /// For reading and compressing whole buffers.
         var spoolThreads: WorkerThreads
         /// For reading, unpacking and encoding what is transformed.
@@ -78,6 +80,7 @@ final class StreamPipeline: Sendable {
         self.shared = shared
         self.journal = journal
         self.onSettlement = onSettlement
+        metrics = PipelineMetrics(stream: stream, role: role, shared.options.metrics)
         outage = Outage(stream: stream, pipeline: role.rawValue, shared.options.metrics)
         self.settings = Mutex(settings)
         setAside = SetAside(
@@ -94,7 +97,9 @@ final class StreamPipeline: Sendable {
             BufferStateMachine(
                 bounds: settings.bounds,
                 checkpoint: checkpoint,
-                resumed: resumed.map { .init(sequence: $0.sequence, end: $0.end) },
+                resumed: resumed.map {
+                    .init(sequence: $0.sequence, end: $0.end, arrival: $0.plan.arrival)
+                },
                 // Above all that were used, also by those that are forgotten: every buffer held a
                 // record. Keys of one millisecond sort by it.
                 nextSequence: max(entries.last?.sequence ?? 0, checkpoint.records) + 1

@@ -63,6 +63,7 @@ package final class StreamRegistry: DeliveryStreamRegistry, RecordAppender, Send
             transformPlaces: Places(options.maximumTransformBatches),
             requestMemory: Places(Limits.maximumRequestKibibytesInMemory),
             troubledRequestMemory: Places(Limits.maximumTroubledRequestKibibytesInMemory),
+            copyGates: CopyGates(),
             spoolThreads: WorkerThreads(count: 2),
             transformThreads: WorkerThreads(count: 2),
             diskThreads: WorkerThreads(count: 2),
@@ -171,6 +172,16 @@ package final class StreamRegistry: DeliveryStreamRegistry, RecordAppender, Send
             .resourceNotFound,
             "Firehose \(name) is not active in \(identity.account) account."
         )
+    }
+
+    /// Tells how all streams are now, before what is measured is read.
+    package func updateMetrics() {
+        let all = entries.withLock { entries in
+            entries.values.compactMap { entry in
+                if case .active(let active) = entry { active.delivery } else { nil }
+            }
+        }
+        for delivery in all { delivery.updateMetrics() }
     }
 
     // MARK: Control plane

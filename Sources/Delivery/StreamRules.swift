@@ -30,7 +30,10 @@ enum StreamRules {
         let processing = try processing(of: stream)
         let failedType = ErrorOutputType(of: stream.destination.kind)
         let path = stream.destination.kind.isS3 ? "" : "S3Configuration."
-        if stream.destination.kind == .redshift { _ = try Warehouse(stream.destination.members) }
+        if stream.destination.kind == .redshift {
+            _ = try Warehouse(stream.destination.members)
+            try checkKeyLength(stream, destination, now, further: CopyPlan.longestAddition)
+        }
         try checkInterval(stream.destination.bufferingHints, minimumIntervalSeconds)
         if let zone = destination.customTimeZone, !zone.isEmpty, !TimeZones.isKnown(zone) {
             throw FirehoseError(.invalidArgument, "CustomTimeZone \(zone) is not a known time zone")
@@ -152,7 +155,8 @@ enum StreamRules {
         _ stream: DeliveryStream,
         _ destination: S3Destination,
         _ now: Timestamp,
-        _ type: ErrorOutputType? = nil
+        _ type: ErrorOutputType? = nil,
+        further: Int = 0
     )
         throws(FirehoseError)
     {
@@ -168,10 +172,11 @@ enum StreamRules {
             errorOutputType: type,
             generator: &generator
         )
-        guard plan.key.utf8.count <= Limits.maximumKeyBytes else {
+        let count = plan.key.utf8.count + further
+        guard count <= Limits.maximumKeyBytes else {
             throw FirehoseError(
                 .invalidArgument,
-                "\(type == nil ? "Prefix" : "ErrorOutputPrefix") makes keys of \(plan.key.utf8.count) bytes; S3 takes "
+                "\(type == nil ? "Prefix" : "ErrorOutputPrefix") makes keys of \(count) bytes; S3 takes "
                     + "\(Limits.maximumKeyBytes)"
             )
         }

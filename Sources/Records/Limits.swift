@@ -108,6 +108,10 @@ package enum Limits {
     /// The same for Splunk, which confirms buffers long after it has them, and for warehouses, which load
     /// objects long after those are stored: they wait on disk alone.
     package static let maximumUnconfirmedBuffers = 16
+    /// COPYs that run at one time, all streams together: each may be a process.
+    package static let maximumCopies = 32
+    /// The same for one warehouse.
+    package static let maximumCopiesOfWarehouse = 8
     /// Full buffers that may wait behind those on their way before they grow.
     package static let backlogBuffers: UInt64 = 8
     /// Buffers in order, settled ones among them, that one which is not settled holds up, for each that

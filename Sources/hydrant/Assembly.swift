@@ -115,7 +115,8 @@ struct Assembly {
             transportSecurity: transportSecurity,
             pages: [
                 "/metrics": StatusPage(contentType: PrometheusRegistry.contentType) {
-                    metrics.text()
+                    registry.updateMetrics()
+                    return metrics.text()
                 }
             ],
             time: time,

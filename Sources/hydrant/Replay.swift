@@ -71,7 +71,13 @@ struct Replay: AsyncParsableCommand {
                     time: time
                 )
                 var failures = 0
-                for key in try await backfill.manifests(from: from?.time, to: to?.time) {
+                let keys = try await backfill.manifests(from: from?.time, to: to?.time)
+                if keys.isEmpty {
+                    StandardStreams.complain(
+                        "hydrant: no manifests of \(stream) under \(backfill.place)\n"
+                    )
+                }
+                for key in keys {
                     let url = backfill.url(key)
                     guard !dryRun else {
                         try say("would be loaded", url)
@@ -80,6 +86,9 @@ struct Replay: AsyncParsableCommand {
                     switch try await backfill.load(key) {
                     case .loaded: try say("loaded", url)
                     case .loadedBefore: try say("already loaded", url)
+                    case .notMoved(let failure):
+                        failures += 1
+                        try say("loaded, and not moved:", url, failure)
                     case .failed(let failure):
                         failures += 1
                         try say("failed", url, failure)

@@ -54,7 +54,9 @@ struct WarehouseOptions: ParsableArguments {
     var dataApiSecret: String?
 
     func validate() throws {
-        guard copyTimeout > 0 else { throw ValidationError("--copy-timeout is 1 second or more") }
+        guard (1...604_800).contains(copyTimeout) else {
+            throw ValidationError("--copy-timeout is 1 to 604800 seconds")
+        }
         guard copyLedger != nil || !createCopyLedger else {
             throw ValidationError("--create-copy-ledger needs --copy-ledger")
         }

@@ -212,10 +212,10 @@ def test_a_database_that_is_somebody_elses_is_not_told_the_password(
 # MARK: The ledger
 
 
-def test_streams_can_create_the_ledger_at_once(start_warehouse, postgres, proxy):
+def test_servers_can_create_the_ledger_at_once(start_warehouse, postgres, proxy):
     """`IF NOT EXISTS` is no help then: all but one of the statements can fail."""
     ledger = fresh_name("ledger").replace("-", "_")
-    bench = start_warehouse("--copy-ledger", ledger, "--create-copy-ledger", postgres=postgres)
+    options = ("--copy-ledger", ledger, "--create-copy-ledger")
     together = threading.Barrier(4)
 
     def plan(_, statement: str) -> None:
@@ -223,7 +223,8 @@ def test_streams_can_create_the_ledger_at_once(start_warehouse, postgres, proxy)
             together.wait(30)
 
     proxy.plan = plan
-    flows = [bench.flow(proxy, retry=0) for _ in range(together.parties)]
+    benches = [start_warehouse(*options, postgres=postgres) for _ in range(together.parties)]
+    flows = [bench.flow(proxy, retry=0) for bench in benches]
     for flow in flows:
         flow.put(*numbered(2))
     for flow in flows:

@@ -368,6 +368,9 @@ def test_the_ledger_is_looked_into_and_written_with_the_load(start_load, option)
     assert len(made.database.calls_of(RESULT)) == 1
     assert batch.sqls == [
         f"LOCK TABLE {table}",
+        # For one that came between the look and the lock.
+        f"SELECT 1 / (CASE WHEN count(*) > 0 THEN 0 ELSE 1 END) FROM {table} "
+        f"WHERE manifest = '{url}'",
         made.copy_of(url),
         f"INSERT INTO {table} (manifest, stream, loaded) "
         f"VALUES ('{url}', '{made.flow.stream}', CURRENT_TIMESTAMP)",

@@ -21,6 +21,8 @@ ECHO = """\
 for line in script.splitlines():
     if line.startswith("\\\\echo "):
         print(line.split(maxsplit=1)[1])
+    if line.startswith("SELECT 'hydrant:"):
+        print(line.split("'")[1])
 """
 
 

@@ -75,6 +75,9 @@ package struct CopyService: Sendable {
             }
     }
 
+    /// Whether a ledger lets one COPY at a time into a warehouse.
+    package var hasLedger: Bool { settings.ledger != nil }
+
     /// Whether anything is loaded at all.
     package var isActive: Bool { executor != nil }
 

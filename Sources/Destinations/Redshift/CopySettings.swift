@@ -124,6 +124,12 @@ struct CopyLedger: Sendable {
             + SQLText.literal(manifest)
     }
 
+    /// Fails where the manifest is there: for a transaction that cannot look and decide.
+    func refusal(_ manifest: String) -> String {
+        "SELECT 1 / (CASE WHEN count(*) > 0 THEN 0 ELSE 1 END) FROM \(table) WHERE manifest = "
+            + SQLText.literal(manifest)
+    }
+
     func insertion(_ manifest: String, stream: String) -> String {
         "INSERT INTO \(table) (manifest, stream, loaded) VALUES (\(SQLText.literal(manifest)), "
             + "\(SQLText.literal(stream)), CURRENT_TIMESTAMP)"

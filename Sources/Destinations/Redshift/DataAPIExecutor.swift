@@ -66,21 +66,35 @@ struct DataAPIExecutor: CopyExecutor {
                 // It may be there though it cannot be created: the search tells.
             }
         }
+        if try await isLoaded(ledger, members, job) { return .loadedBefore }
+        var batch = members
+        batch["Sql"] = nil
+        batch["ClientToken"] = .string(job.token)
+        batch["Sqls"] = [
+            .string(ledger.lock), .string(ledger.refusal(job.ledgerKey)), .string(statement),
+            .string(ledger.insertion(job.ledgerKey, stream: job.stream)),
+        ]
+        do {
+            _ = try await finish("BatchExecuteStatement", batch, job, isLoad: true)
+        } catch let stop as Stop where stop.hasEnded {
+            // Another may have come first.
+            if try await isLoaded(ledger, members, job) { return .loadedBefore }
+            throw stop
+        }
+        return .loaded
+    }
+
+    private func isLoaded(
+        _ ledger: CopyLedger,
+        _ members: JSONValue,
+        _ job: CopyService.Job
+    ) async throws -> Bool {
+        var members = members
         members["Sql"] = .string(ledger.search(job.ledgerKey))
         let search = try await finish("ExecuteStatement", members, job, isLoad: false)
         let found = try await call("GetStatementResult", ["Id": .string(search)], job)
         let value = found["Records"]?.array?.first?.array?.first
-        if value?["booleanValue"]?.boolean == true || value?["stringValue"]?.string == "t" {
-            return .loadedBefore
-        }
-        members["Sql"] = nil
-        members["ClientToken"] = .string(job.token)
-        members["Sqls"] = [
-            .string(ledger.lock), .string(statement),
-            .string(ledger.insertion(job.ledgerKey, stream: job.stream)),
-        ]
-        _ = try await finish("BatchExecuteStatement", members, job, isLoad: true)
-        return .loaded
+        return value?["booleanValue"]?.boolean == true || value?["stringValue"]?.string == "t"
     }
 
     /// Whom a statement is for.
@@ -143,6 +157,8 @@ struct DataAPIExecutor: CopyExecutor {
             default: break
             }
             guard time.now() < deadline else {
+                // What it comes to, the next attempt asks for.
+                _ = try? await call("CancelStatement", ["Id": .string(id)], job)
                 throw Stop(
                     failure: DeliveryFailure(
                         code: "Redshift.ConnectionFailed",

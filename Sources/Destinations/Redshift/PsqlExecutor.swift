@@ -72,7 +72,11 @@ struct PsqlExecutor: CopyExecutor {
     ) async throws -> End {
         var options = PlatformOptions()
         options.processGroupID = 0
-        options.teardownSequence = [.gracefulShutDown(allowedDurationToNextStep: grace)]
+        // It cancels its statement before it ends; a group, since it may be started by a script.
+        options.teardownSequence = [
+            .send(signal: .interrupt, toProcessGroup: true, allowedDurationToNextStep: grace),
+            .gracefulShutDown(toProcessGroup: true, allowedDurationToNextStep: grace),
+        ]
         var environment: [Environment.Key: String] = [:]
         for (name, value) in variables {
             if let key = Environment.Key(rawValue: name) { environment[key] = value }
@@ -121,10 +125,13 @@ struct PsqlExecutor: CopyExecutor {
         var lines = [
             "\\set ON_ERROR_STOP 1", "\\set VERBOSITY verbose", "\\o /dev/null",
         ]
+        // The server says that it has come behind the statement: psql's own commands run also where the
+        // statement is one that never ends.
+        // A template may end in a comment.
+        let end = settings.template == nil ? ";" : "\n;"
+        let done = ["\\o", "SELECT '\(Mark.loaded)'", ";", ""]
         guard let ledger = settings.ledger else {
-            lines += [
-                "\\echo \(Mark.sent)", "\(statement);", "\\echo \(Mark.loaded)", "",
-            ]
+            lines += ["\\echo \(Mark.sent)", statement + end] + done
             return lines.joined(separator: "\n")
         }
         if ledger.creates {
@@ -135,10 +142,10 @@ struct PsqlExecutor: CopyExecutor {
         lines += [
             "BEGIN;", "\(ledger.lock);", "\(ledger.search(job.ledgerKey)) \\gset",
             "\\if :hydrant_loaded", "ROLLBACK;", "\\echo \(Mark.before)", "\\else",
-            "\\echo \(Mark.sent)", "\(statement);",
+            "\\echo \(Mark.sent)", statement + end,
             "\(ledger.insertion(job.ledgerKey, stream: job.stream));", "COMMIT;",
-            "\\echo \(Mark.loaded)", "\\endif", "",
         ]
+        lines += done.dropLast() + ["\\endif", ""]
         return lines.joined(separator: "\n")
     }
 
@@ -149,6 +156,14 @@ struct PsqlExecutor: CopyExecutor {
         if marks.contains(where: { $0 == Mark.loaded }) { return .loaded }
         if marks.contains(where: { $0 == Mark.before }) { return .loadedBefore }
         let wasSent = marks.contains { $0 == Mark.sent }
+        if end.status == 0 {
+            return .failed(
+                DeliveryFailure(
+                    code: "Redshift.SyntaxError",
+                    message: "the statement has no end: is something in it not closed?"
+                )
+            )
+        }
         guard let status = end.status else {
             return .unknown(
                 DeliveryFailure(

@@ -113,6 +113,7 @@ enum SQLText {
     static func checkOptions(_ text: String) throws(Failure) {
         try check(text)
         var rest = text.utf8[...]
+        var depth = 0
         while let first = rest.first {
             rest.removeFirst()
             switch first {
@@ -124,14 +125,18 @@ enum SQLText {
                 rest = rest[plain...]
             case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
                 UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "_"), UInt8(ascii: " "),
-                UInt8(ascii: ","), UInt8(ascii: "("), UInt8(ascii: ")"), UInt8(ascii: "="),
-                UInt8(ascii: "."):
+                UInt8(ascii: ","), UInt8(ascii: "="), UInt8(ascii: "."):
                 break
+            case UInt8(ascii: "("): depth += 1
+            case UInt8(ascii: ")"):
+                depth -= 1
+                if depth < 0 { throw Failure(reason: "closes what is not open") }
             default:
                 let character = Character(UnicodeScalar(first))
                 throw Failure(reason: "has \"\(character)\" outside a literal")
             }
         }
+        if depth > 0 { throw Failure(reason: "has a parenthesis that is not closed") }
     }
 
     /// Where a literal ends, behind its quote.

@@ -113,12 +113,17 @@ enum XMLText {
     static func values(of name: String, in text: String) -> [String] {
         var values: [String] = []
         var rest = text[...]
-        while let start = rest.range(of: "<\(name)>"),
-            let end = rest.range(of: "</\(name)>", range: start.upperBound..<rest.endIndex)
+        // By code points: a value may begin with a mark that combines.
+        while let start = rest.range(of: "<\(name)>", options: .literal),
+            let end = rest.range(
+                of: "</\(name)>",
+                options: .literal,
+                range: start.upperBound..<rest.endIndex
+            )
         {
             values.append(
                 entities.reduce(String(rest[start.upperBound..<end.lowerBound])) { text, entity in
-                    text.replacing(entity.0, with: entity.1)
+                    text.replacingOccurrences(of: entity.0, with: entity.1, options: .literal)
                 }
             )
             rest = rest[end.upperBound...]
