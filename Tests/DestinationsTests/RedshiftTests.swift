@@ -153,7 +153,7 @@ import Testing
 
     @Test(arguments: [
         ";", "--", "/* */", "\"x\"", "\\! ls", "$$x$$", ":x", "'open", #"'a\'"#, #"'a\' x 'b'"#,
-        "GZIP; DROP", "a\nb", "é", #"'\\\'"#,
+        "GZIP; DROP", "JSON ('auto'", "a)", ")(", "a\nb", "é", #"'\\\'"#,
     ])
     func `options that could be more than options are refused`(options: String) {
         let error = #expect(throws: FirehoseError.self) {

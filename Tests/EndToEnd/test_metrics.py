@@ -42,6 +42,60 @@ def test_what_is_told_to_slow_down_is_counted(start_hydrant):
     assert metric(hydrant, "hydrant_incoming_records_total", stream=stream) == 5 - refused
 
 
+def test_what_is_delivered_is_counted_and_leaves_the_backlog(hydrant, client, stream):
+    put(client, stream, b"123", b"45678")
+
+    def is_settled() -> bool:
+        labels = {"stream": stream, "pipeline": "source"}
+        states = ("log_backlog_records", "log_backlog_bytes", "buffers_in_flight")
+        states += ("data_freshness_seconds",)
+        return all(metric(hydrant, f"hydrant_{name}", **labels) == 0 for name in states)
+
+    def delivered(name: str) -> float | None:
+        return metric(hydrant, f"hydrant_delivery_to_s3_{name}_total", stream=stream)
+
+    wait_until(lambda: delivered("records") == 2, "the delivery")
+    assert (delivered("bytes"), delivered("requests"), delivered("success")) == (8, 1, 1)
+    wait_until(is_settled, "an empty log")
+
+
+def test_what_waits_is_told_with_its_age(hydrant, client):
+    bucket = FolderBucket(hydrant.data / "buckets", fresh_name("bucket"))
+    hints = {"SizeInMBs": 1, "IntervalInSeconds": 900}
+    stream = create_stream(client, bucket.arn, BufferingHints=hints)
+    put(client, stream, b"12345", b"678")
+    labels = {"stream": stream, "pipeline": "source"}
+
+    def waiting(name: str) -> float | None:
+        return metric(hydrant, f"hydrant_{name}", **labels)
+
+    assert (waiting("log_backlog_records"), waiting("log_backlog_bytes")) == (2, 8)
+    assert waiting("buffers_in_flight") == 0
+    wait_until(lambda: waiting("data_freshness_seconds") >= 1, "a second", pause=0.1)
+    assert waiting("data_freshness_seconds") < 30
+
+
+def test_failures_are_counted(start_hydrant):
+    """A folder that cannot be made is a bucket that is away."""
+    hydrant = start_hydrant("--s3-retry-duration", "2")
+    buckets = hydrant.data / "buckets"
+    name = fresh_name("bucket")
+    (buckets / name).write_text("no folder")
+    client = hydrant.client()
+    stream = create_stream(client, f"arn:aws:s3:::{name}", BufferingHints=AT_ONCE)
+    put(client, stream, b"x", b"y", b"z")
+
+    def counted(metric_name: str, **labels: str) -> float | None:
+        return metric(hydrant, f"hydrant_{metric_name}_total", stream=stream, **labels)
+
+    wait_until(lambda: counted("set_aside_records") == 3, "the end of the retries", timeout=60)
+    requests = counted("delivery_to_s3_requests")
+    assert requests >= 2
+    assert counted("delivery_to_s3_success") == 0
+    assert counted("delivery_to_s3_records") == 0
+    assert counted("delivery_retries", pipeline="source") == requests - 1
+
+
 def test_a_deleted_stream_is_told_no_more(hydrant, client, stream):
     put(client, stream, b"x")
     assert f'stream="{stream}"' in scrape(hydrant)
