@@ -1,5 +1,5 @@
 internal import CKernels
-internal import Foundation
+internal import Destinations
 internal import Platform
 internal import Processors
 internal import Records
@@ -151,11 +151,11 @@ struct OutcomeFrames {
                 lines.baseAddress?.advanced(by: start)
             )
         }
-        put(#"","errorCode":\#(Self.quoted(code)),"errorMessage":\#(Self.quoted(message))"#)
+        put(#"","errorCode":\#(JSONText.quoted(code)),"errorMessage":\#(JSONText.quoted(message))"#)
         put(#","attemptsMade":\#(attempts)"#)
         put(#","arrivalTimestamp":\#(slice.arrival(of: item, source).milliseconds)"#)
         put(#","attemptEndingTimestamp":\#(now.milliseconds)"#)
-        if let lambdaARN { put(#","lambdaARN":\#(Self.quoted(lambdaARN))"#) }
+        if let lambdaARN { put(#","lambdaARN":\#(JSONText.quoted(lambdaARN))"#) }
         put("}")
         lineEnds.append(lines.count)
     }
@@ -163,10 +163,4 @@ struct OutcomeFrames {
     private mutating func put(_ text: String) { lines.append(contentsOf: text.utf8) }
 
     /// A text as JSON.
-    private static func quoted(_ text: String) -> String {
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = .withoutEscapingSlashes
-        guard let json = try? encoder.encode(text) else { return "\"\"" }  // every text has a form
-        return String(decoding: json, as: UTF8.self)
-    }
 }

@@ -150,14 +150,7 @@ struct HTTPEndpointDestination: RecordDestination {
         )
         digits[12] = UInt8(ascii: "8")
         digits[16] = UInt8(ascii: "8")
-        let text = String(decoding: digits, as: UTF8.self)
-        var parts: [Substring] = []
-        var rest = Substring(text)
-        for length in [8, 4, 4, 4, 12] {
-            parts.append(rest.prefix(length))
-            rest = rest.dropFirst(length)
-        }
-        return parts.joined(separator: "-")
+        return UUIDText.grouped(String(decoding: digits, as: UTF8.self))
     }
 
     private static func hexadecimal(_ number: UInt64) -> String {

@@ -97,12 +97,6 @@ package struct ObjectPlan: Sendable, Codable, Hashable {
             let text = String(half, radix: 16)
             return String(repeating: "0", count: 16 - text.count) + text
         }.joined()
-        var parts: [Substring] = []
-        var rest = Substring(digits)
-        for length in [8, 4, 4, 4, 12] {
-            parts.append(rest.prefix(length))
-            rest = rest.dropFirst(length)
-        }
-        return parts.joined(separator: "-")
+        return UUIDText.grouped(digits)
     }
 }
