@@ -49,6 +49,9 @@ final class FailedLines: Sendable {
         }
     }
 
+    /// Forgets all lines, which are to be gathered anew.
+    func discard() { state.withLock { $0 = State() } }
+
     private func writer(_ type: ErrorOutputType, _ suffix: String) throws -> PartWriter {
         guard let plan = plans[type] else { throw Spooler.UnknownOutcome() }
         return try spooler.writer(plan, name: name + suffix, isSealed: isSealed)

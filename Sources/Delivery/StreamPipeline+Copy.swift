@@ -23,7 +23,7 @@ extension StreamPipeline {
             bytes: part.dataBytes,
             objectBytes: part.object.byteCount
         )
-        try await journal(entry)
+        try await write(entry)
         return entry
     }
 
@@ -60,7 +60,7 @@ extension StreamPipeline {
                 code: "Redshift.InternalError",
                 message: "this server loads nothing (--copy none)"
             )
-            try await journal(entry)
+            try await write(entry)
             return try await giveUp(entry, plan)
         }
         var delays = Self.copyDelays
@@ -121,7 +121,7 @@ extension StreamPipeline {
             state.isOpen = true
         }
         entry.load = state
-        try await journal(entry)
+        try await write(entry)
         let outcome = try await copies.load(
             CopyService.Job(
                 warehouse: warehouse,
@@ -160,7 +160,7 @@ extension StreamPipeline {
             state.givenUp = .init(code: failure.code, message: failure.message)
         }
         entry.load = state
-        try await journal(entry)
+        try await write(entry)
         guard left > .zero else { return .zero }
         metrics.retries()
         logger.warning(
@@ -180,9 +180,7 @@ extension StreamPipeline {
     private func copyTimeLeft(_ state: LoadState, _ duration: Duration) -> Duration {
         guard let first = state.firstAttempt, duration > .zero else { return .zero }
         let now = shared.options.time.now()
-        // A server that was down for long tries for a while before it gives up.
-        let least = min(.seconds(Limits.minimumRetrySecondsAfterStart), duration / 10)
-        return max(duration - (now - first), least - (now - startedAt))
+        return retryTimeLeft(duration, used: now - first, now: now)
     }
 
     /// The warehouse that a buffer was sealed for, with who we are there now.
@@ -195,11 +193,5 @@ extension StreamPipeline {
             for name in ["Username", "Password", "RoleARN"] { members[name] = current[name] }
         }
         return try Warehouse(members)
-    }
-
-    private func journal(_ entry: JournalEntry) async throws {
-        try await untilDone("the journal cannot be written") { [self] in
-            try await shared.diskThreads.run { [self] _ in try journal.add(entry) }
-        }
     }
 }

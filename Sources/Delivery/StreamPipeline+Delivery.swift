@@ -133,13 +133,11 @@ extension StreamPipeline {
         return part.failure == nil ? "delivered" : "failed records are kept"
     }
 
-    /// The retry duration counts from the first attempt, over restarts; but a server that was down
-    /// for long tries for a while before it gives up.
+    /// The retry duration counts from the first attempt, over restarts.
     private func isTimeUp(for entry: JournalEntry) -> Bool {
         let now = shared.options.time.now()
-        let most = shared.options.retryDuration
-        let least = min(.seconds(Limits.minimumRetrySecondsAfterStart), most / 10)
-        return now - entry.firstAttempt >= most && now - startedAt >= least
+        let used = now - entry.firstAttempt
+        return retryTimeLeft(shared.options.retryDuration, used: used, now: now) <= .zero
     }
 
     private func putAside(_ part: Spooler.Part, _ failure: DeliveryFailure) async throws {

@@ -27,6 +27,7 @@ extension StreamPipeline {
                 do {
                     try await deliverRecords(work.entry, plan, &work)
                 } catch let trouble as Trouble where trouble.cause is PartWriter.Lost {
+                    fresh.lines.discard()
                     work = fresh
                     throw trouble
                 }
@@ -353,9 +354,7 @@ extension StreamPipeline {
     ) -> Duration {
         guard let start = work.clockStart, rules.duration > .zero else { return .zero }
         let used = now - start - (rules.clock == .firstFailure ? work.waited : .zero)
-        // A server that was down for long tries for a while before it gives up.
-        let least = min(.seconds(Limits.minimumRetrySecondsAfterStart), rules.duration / 10)
-        return max(rules.duration - used, least - (now - startedAt))
+        return retryTimeLeft(rules.duration, used: used, now: now)
     }
 
     // MARK: Failed records

@@ -160,9 +160,6 @@ extension StreamPipeline {
         }
         work.entry.progress = progress
         guard isJournalled else { return }
-        let entry = work.entry
-        try await untilDone("the journal cannot be written") { [self] in
-            try await shared.diskThreads.run { [self] _ in try journal.add(entry) }
-        }
+        try await write(work.entry)
     }
 }

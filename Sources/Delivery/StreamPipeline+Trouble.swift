@@ -1,4 +1,5 @@
 internal import Logging
+internal import Platform
 internal import Records
 
 /// What is done where nothing helps but another try.
@@ -55,6 +56,25 @@ extension StreamPipeline {
                 await pause(.seconds(5))
             }
         }
+    }
+
+    /// Makes a changed journal entry durable.
+    func write(_ entry: JournalEntry) async throws {
+        try await untilDone("the journal cannot be written") { [self] in
+            try await shared.diskThreads.run { [self] _ in try journal.add(entry) }
+        }
+    }
+
+    /// Says how long to go on; a server that was down for long tries for a while before it gives up.
+    ///
+    /// - Parameters:
+    ///   - duration: The whole.
+    ///   - used: What was used of it.
+    ///   - now: The time.
+    /// - Returns: What is left of it.
+    func retryTimeLeft(_ duration: Duration, used: Duration, now: Timestamp) -> Duration {
+        let least = min(.seconds(Limits.minimumRetrySecondsAfterStart), duration / 10)
+        return max(duration - used, least - (now - startedAt))
     }
 
     func pause(_ duration: Duration) async {

@@ -328,9 +328,7 @@ final class StreamPipeline: Sendable {
         if machine.withLock({ !$0.isFirst(entry.sequence) }) {
             var settled = entry
             settled.isSettled = true
-            try await untilDone("the journal cannot be written") { [self, settled] in
-                try await shared.diskThreads.run { [self] _ in try journal.add(settled) }
-            }
+            try await write(settled)
         }
         try await settle(entry.sequence, nil)
         signal.notify()

@@ -124,4 +124,27 @@ import Testing
         let delivered = (0..<12).filter { progress.isDelivered(UInt64($0)) }
         #expect(delivered == [0, 1, 3, 4, 6, 7, 8])
     }
+
+    @Test func `lines that are discarded are gathered anew`() throws {
+        var plan = try plan()
+        plan.recordDelimiter = "\n"
+        let lines = FailedLines(
+            Spooler(folder: folder.path, compressionLevel: 1, masterKeys: nil),
+            [.openSearchFailed: plan],
+            name: "x",
+            isSealed: false
+        )
+        func add(_ text: String) throws {
+            try Array(text.utf8).withUnsafeBytes { try lines.add($0, .openSearchFailed) }
+        }
+        try add("a")
+        try lines.addAside([0x62], .openSearchFailed)
+        lines.discard()
+        try add("a")
+        try add("c")
+        let (parts, setAside) = try lines.finish()
+        #expect(parts.map(\.records) == [2])
+        #expect(try ScriptedStore.content(of: parts[0].object) == Array("a\nc\n".utf8))
+        #expect(setAside == nil)
+    }
 }

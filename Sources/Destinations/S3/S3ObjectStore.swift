@@ -144,20 +144,12 @@ enum S3Failure {
 
     static func failure(of response: HTTPResponse, bucket: String) -> DeliveryFailure {
         let body = String(decoding: response.body.prefix(64 * 1024), as: UTF8.self)
-        let code = element("Code", in: body)
+        let code = XMLText.values(of: "Code", in: body).first
         let known = code.flatMap { knownCodes.contains($0) ? $0 : nil }
-        let text = element("Message", in: body) ?? String(body.prefix(200))
+        let text = XMLText.values(of: "Message", in: body).first ?? String(body.prefix(200))
         return DeliveryFailure(
             code: "S3.\(known ?? "Status\(response.status)")",
             message: "\(response.status) \(code ?? "") \(text) (bucket \(bucket))"
         )
-    }
-
-    /// The text of an XML element without attributes or children.
-    private static func element(_ name: String, in text: String) -> String? {
-        guard let start = text.range(of: "<\(name)>"),
-            let end = text.range(of: "</\(name)>", range: start.upperBound..<text.endIndex)
-        else { return nil }
-        return String(text[start.upperBound..<end.lowerBound])
     }
 }
