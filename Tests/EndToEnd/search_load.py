@@ -4,14 +4,13 @@ Records have numbers, which say what they are. Producers remember which puts wer
 """
 
 import re
-import threading
 from collections import Counter
 from dataclasses import dataclass, field
 
+from numbered_load import NumberedLoad
 from osmem import STORED_LONG
 from search_streams import FailedDocument, SearchFlow
 from server import Hydrant
-from wire import Connection, put_body, request
 
 MAPPING = {"n": STORED_LONG}
 """What the index must check for the records that do not fit it to fail."""
@@ -23,8 +22,6 @@ PRODUCERS = 2
 PADDING = "x" * 400
 
 UNPARSABLE = ["{} is no JSON", '{{"n": {}', '{{"n": {}}} {{"n": 0}}', "[{}]"]
-
-OUTAGE_PAUSE_SECONDS = 0.05
 
 ID = re.compile(r"[0-9a-f]{32}", re.IGNORECASE)
 
@@ -57,87 +54,13 @@ def number_in(record: bytes) -> int:
     return int(re.search(rb"\d+", record).group())
 
 
-class SearchLoad:
-    """Producers that put records until so many of them are acknowledged.
-
-    With `pace`, they are spread over so many seconds. A put without an answer is not repeated: its
-    records may be there, and others follow. Refusals end the load.
-    """
+class SearchLoad(NumberedLoad):
+    """A load of these records."""
 
     def __init__(self, hydrant: Hydrant, stream: str, *, records: int, pace: float = 0):
-        self.acknowledged: set[int] = set()
-        self.unacknowledged: set[int] = set()
-        self.error: BaseException | None = None
-        self._hydrant = hydrant
-        self._stream = stream
-        self._wanted = records
-        self._pause = PRODUCERS * pace * BATCH / records
-        self._next = 0
-        self._under_way = 0
-        """Records that are acknowledged, or may be any moment."""
-        self._lock = threading.Lock()
-        self._stopped = threading.Event()
-        self._threads = [threading.Thread(target=self._run, daemon=True) for _ in range(PRODUCERS)]
-
-    def __enter__(self) -> "SearchLoad":
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_) -> None:
-        self._stopped.set()
-        for thread in self._threads:
-            thread.join()
-
-    @property
-    def is_over(self) -> bool:
-        """Whether all is put. Raises what a producer failed with."""
-        if self.error:
-            raise AssertionError("a producer saw an error") from self.error
-        return not any(each.is_alive() for each in self._threads)
-
-    def has_put(self, share: float) -> bool:
-        """Whether that share of the records is acknowledged."""
-        return self.is_over or len(self.acknowledged) >= share * self._wanted
-
-    def _run(self) -> None:
-        try:
-            while not self._stopped.is_set() and len(self.acknowledged) < self._wanted:
-                try:
-                    with Connection(self._hydrant.port) as connection:
-                        self._put_while_connected(connection)
-                except OSError:
-                    pass
-                # The server is away, or all that is missing is in the other producer's hands.
-                self._stopped.wait(OUTAGE_PAUSE_SECONDS)
-        except BaseException as error:
-            self.error = error
-
-    def _put_while_connected(self, connection: Connection) -> None:
-        while numbers := self._take():
-            body = put_body(self._stream, *map(record, numbers))
-            try:
-                answer = connection.exchange(request("PutRecordBatch", body))
-            except (OSError, AssertionError, ValueError):
-                # It went away in front of an answer, or in the middle of one.
-                self.unacknowledged.update(numbers)
-                with self._lock:
-                    self._under_way -= BATCH
-                return
-            assert answer.status == 200, answer.body
-            assert answer.json["FailedPutCount"] == 0, answer.body
-            self.acknowledged.update(numbers)
-            self._stopped.wait(self._pause)
-
-    def _take(self) -> range | None:
-        """The numbers of the next batch, unless enough are put or the load was stopped."""
-        with self._lock:
-            if self._under_way >= self._wanted or self._stopped.is_set():
-                return None
-            numbers = range(self._next, self._next + BATCH)
-            self._next += BATCH
-            self._under_way += BATCH
-            return numbers
+        super().__init__(
+            hydrant, stream, record, records=records, batch=BATCH, producers=PRODUCERS, pace=pace
+        )
 
 
 @dataclass
