@@ -7,10 +7,7 @@ on. What it does is a `Reply`: a function that plays its part on an `Exchange`.
 import gzip
 import http.client
 import json
-import os
-import socket
 import ssl
-import struct
 import threading
 import time
 from collections.abc import Callable
@@ -21,6 +18,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from background import InBackground
 from certificates import Pair
 from osmem import Osmem
+from record_receiver import Answering
 
 BULK_PATH = "/_bulk"
 
@@ -104,7 +102,7 @@ def _item(first: bytes, document: bytes) -> Item:
     return Item(action, *known.values(), document, first + b"\n" + document + b"\n")
 
 
-class Exchange:
+class Exchange(Answering):
     """One request and the means to answer it."""
 
     def __init__(self, bulk: Bulk, faults: "BulkFaults", handler: BaseHTTPRequestHandler):
@@ -121,22 +119,6 @@ class Exchange:
         # First, for a client that has its answer looks at once at what was recorded.
         self.bulk.status = status
         self.write(head(status, {"Content-Length": str(len(body))} | (headers or JSON)) + body)
-
-    def write(self, data: bytes) -> None:
-        """Writes bytes of an answer, whatever they are."""
-        self._handler.wfile.write(data)
-
-    def close(self) -> None:
-        """Ends the connection."""
-        self._handler.close_connection = True
-
-    def reset(self) -> None:
-        """Ends the connection with a reset."""
-        self.close()
-        connection = self._handler.connection
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        # The server would shut it down properly; this way there is nothing left to shut down.
-        os.close(connection.detach())
 
     def wait(self, seconds: float) -> None:
         """Lets time go by, or less if the server ends."""

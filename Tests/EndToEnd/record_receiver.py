@@ -26,7 +26,29 @@ ORDINARY_HEADERS = {
 JSON_TYPE = "application/json"
 
 
-class Exchange:
+class Answering:
+    """One end of a connection that a handler serves, and what a server may do there."""
+
+    _handler: BaseHTTPRequestHandler
+
+    def write(self, data: bytes) -> None:
+        """Writes bytes of an answer, whatever they are."""
+        self._handler.wfile.write(data)
+
+    def close(self) -> None:
+        """Ends the connection."""
+        self._handler.close_connection = True
+
+    def reset(self) -> None:
+        """Ends the connection with a reset."""
+        self.close()
+        connection = self._handler.connection
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        # The server would shut it down properly; this way there is nothing left to shut down.
+        os.close(connection.detach())
+
+
+class Exchange(Answering):
     """One request that came in whole, and the means to answer it."""
 
     def __init__(self, receiver: "Receiver", handler: BaseHTTPRequestHandler, body: bytes):
@@ -55,22 +77,6 @@ class Exchange:
         given = [("Content-Type", content_type)] if content_type else []
         given += [("Content-Length", str(len(body))), *headers]
         self.write(head(status, given) + body)
-
-    def write(self, data: bytes) -> None:
-        """Writes bytes of an answer, whatever they are."""
-        self._handler.wfile.write(data)
-
-    def close(self) -> None:
-        """Ends the connection."""
-        self._handler.close_connection = True
-
-    def reset(self) -> None:
-        """Ends the connection with a reset."""
-        self.close()
-        connection = self._handler.connection
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        # The server would shut it down properly; this way there is nothing left to shut down.
-        os.close(connection.detach())
 
     def wait(self, seconds: float) -> None:
         """Lets time go by, or less if the receiver ends."""
