@@ -7,7 +7,8 @@ import pytest
 
 from buckets import FolderBucket
 from metrics import metric, scrape
-from streams import AT_ONCE, create_stream, fresh_name, put
+from ports import free_port
+from streams import AT_ONCE, ROLE_ARN, create_stream, destination, fresh_name, put
 from waiting import wait_until
 
 
@@ -94,6 +95,33 @@ def test_failures_are_counted(start_hydrant):
     assert counted("delivery_to_s3_success") == 0
     assert counted("delivery_to_s3_records") == 0
     assert counted("delivery_retries", pipeline="source") == requests - 1
+
+
+def test_failed_copies_are_counted_by_their_code(hydrant, client):
+    bucket = FolderBucket(hydrant.data / "buckets", fresh_name("bucket"))
+    stream = fresh_name()
+    client.create_delivery_stream(
+        DeliveryStreamName=stream,
+        RedshiftDestinationConfiguration={
+            "RoleARN": ROLE_ARN,
+            "ClusterJDBCURL": f"jdbc:redshift://127.0.0.1:{free_port()}/db",
+            "CopyCommand": {"DataTableName": "t"},
+            "Username": "user",
+            "Password": "password",
+            "RetryOptions": {"DurationInSeconds": 0},
+            "S3Configuration": destination(bucket.arn, BufferingHints=AT_ONCE),
+        },
+    )
+    put(client, stream, b"x")
+
+    def counted(name: str, **labels: str) -> float | None:
+        return metric(hydrant, f"hydrant_{name}_total", stream=stream, **labels)
+
+    code = "Redshift.ConnectionFailed"
+    wait_until(lambda: counted("copy_failures", code=code) == 1, "the failure")
+    assert counted("delivery_to_redshift_requests") == 1
+    assert counted("delivery_to_redshift_success") == 0
+    assert counted("delivery_to_s3_records") == 1
 
 
 def test_a_deleted_stream_is_told_no_more(hydrant, client, stream):
