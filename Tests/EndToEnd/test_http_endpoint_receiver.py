@@ -216,11 +216,9 @@ def test_faults_do_not_take_records(receiver, name):
     place = receiver.place("stream", plan=lambda _: FAULTS[name][0])
     request_id = str(uuid.uuid4())
     try:
-        status, body = send(place, body_of(request_id, *RECORDS), headers_of(place, request_id))
+        send(place, body_of(request_id, *RECORDS), headers_of(place, request_id))
     except (OSError, http.client.HTTPException):
         assert FAULTS[name][1] == {"HttpEndpoint.ConnectionReset"}
-    else:
-        assert (status, len(body)) != (200, len(body_of(request_id)))
     assert len(place.requests) == 1
     assert place.records() == []
     assert receiver.violations == []
