@@ -50,6 +50,7 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-log.git", from: "1.16.0"),
         .package(url: "https://github.com/apple/swift-metrics.git", from: "2.13.0"),
         .package(url: "https://github.com/apple/swift-argument-parser.git", from: "1.8.0"),
+        .package(url: "https://github.com/apple/swift-configuration.git", from: "1.4.0"),
         .package(
             url: "https://github.com/swiftlang/swift-subprocess.git",
             from: "1.0.0",
@@ -118,7 +119,9 @@ let package = Package(
                 "Records", "Parsing", "Platform", "SigV4", "Egress", "Sealing", "DurableLog",
                 "Destinations", "TransformHost", "Delivery", "Ingest", "Client", "Observability",
                 logging, lifecycle,
+                systemPackage,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "Configuration", package: "swift-configuration"),
             ],
             exclude: ["Hydrant.docc"],
             swiftSettings: settings

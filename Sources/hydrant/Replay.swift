@@ -24,6 +24,14 @@ struct Replay: AsyncParsableCommand {
         @Argument(help: "The stream's name.")
         var stream: String
 
+        @Option(
+            help: ArgumentHelp(
+                "The server's settings. (default: HYDRANT_CONFIG)",
+                valueName: "file"
+            )
+        )
+        var config: String?
+
         @Option(help: "Where the stream's configuration is kept.")
         var dataDir = "./hydrant-data"
 

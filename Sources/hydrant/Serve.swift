@@ -20,6 +20,14 @@ struct Serve: AsyncParsableCommand {
             """
     )
 
+    @Option(
+        help: ArgumentHelp(
+            "A JSON file with settings. (default: HYDRANT_CONFIG)",
+            valueName: "file"
+        )
+    )
+    var config: String?
+
     @Option(help: "The address to listen on: loopback only, without --credentials or --no-auth.")
     var host = "127.0.0.1"
 
