@@ -78,7 +78,7 @@ let package = Package(
         library("Records"),
         library("Parsing", ["Records"]),
         library("Compression", ["CZlib"]),
-        library("Observability", [coreMetrics]),
+        library("Observability", ["Platform", coreMetrics]),
         library("SigV4", ["Records", crypto]),
         library("Egress", ["CCurl", "Platform"]),
         library("Sealing", ["Platform", crypto]),
@@ -109,7 +109,7 @@ let package = Package(
             "Ingest",
             [
                 "Records", "Parsing", "Platform", "Compression", "CKernels", "SigV4", nioCore,
-                nioPosix, nioHTTP1, nioSSL, crypto, logging, lifecycle,
+                nioPosix, nioHTTP1, nioSSL, crypto, logging, metrics, lifecycle,
             ]
         ),
         library("Client", ["Records", "SigV4", "Egress", crypto]),
@@ -118,8 +118,7 @@ let package = Package(
             dependencies: [
                 "Records", "Parsing", "Platform", "SigV4", "Egress", "Sealing", "DurableLog",
                 "Destinations", "TransformHost", "Delivery", "Ingest", "Client", "Observability",
-                logging, lifecycle,
-                systemPackage,
+                logging, metrics, lifecycle, systemPackage,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Configuration", package: "swift-configuration"),
             ],

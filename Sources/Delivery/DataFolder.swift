@@ -1,5 +1,6 @@
 internal import Foundation
 package import Platform
+internal import Records
 
 /// The server's data folder: what lies where, and the lock that keeps a second server out.
 package final class DataFolder: Sendable {
@@ -46,6 +47,22 @@ package final class DataFolder: Sendable {
 
     /// Lets other processes have the folder; nothing in it may be touched after.
     package func release() { lock.unlock() }
+
+    /// Makes a file durable, and removes it again: what a put needs.
+    ///
+    /// Blocks.
+    ///
+    /// - Throws: `SystemError` with what the disk says.
+    package func tryWriting() throws(SystemError) {
+        let path = unfinished + "/try"
+        if let free = Folder.freeBytes(at: unfinished), free < Limits.minimumFreeDiskBytes {
+            throw SystemError(.allocate, path: self.path, code: ENOSPC)
+        }
+        let file = try File(path, .replace)
+        try file.write([UInt8](repeating: 0, count: 4096), at: 0)
+        try file.sync()
+        try Folder.remove(path)
+    }
 
     /// A folder for each stream.
     package var streams: String { path + "/streams" }

@@ -53,11 +53,14 @@ final class OutcomeLog: Sendable {
     func forgetProgress() throws { try log.moveCheckpoint(of: Self.progressReader, to: log.tail) }
 
     /// Appends a frame durably.
-    func append(_ batch: RecordBatch, arrival: Timestamp) async throws {
+    ///
+    /// - Returns: The numbers of what was appended.
+    func append(_ batch: RecordBatch, arrival: Timestamp) async throws -> Range<UInt64> {
         let result = await withCheckedContinuation { continuation in
             log.append(batch, arrival: arrival) { continuation.resume(returning: $0) }
         }
-        _ = try result.get()
+        let receipt = try result.get()
+        return receipt.firstRecord..<receipt.firstRecord + UInt64(receipt.recordCount)
     }
 
     /// All of a batch that ends at `source` is durable.

@@ -2,6 +2,7 @@ internal import Destinations
 internal import Metrics
 internal import Records
 internal import Synchronization
+internal import TransformHost
 
 /// What is counted on one way out of a stream; the names are CloudWatch's (developer guide, "Monitor
 /// with CloudWatch metrics") as Prometheus spells them.
@@ -30,10 +31,13 @@ final class PipelineMetrics: Sendable {
     private struct Made {
         var counters: [String: Counter] = [:]
         var gauges: [String: Gauge] = [:]
+        var timers: [String: Timer] = [:]
     }
     private let stream: String
     private let role: StreamPipeline.Role
     private let factory: any MetricsFactory
+    /// Processes that were started when it was last looked.
+    private let started = Atomic(0)
     /// Made when they are first needed: a stream has few of all there are.
     private let made = Mutex(Made())
 
@@ -47,6 +51,7 @@ final class PipelineMetrics: Sendable {
         made.withLock { made in
             for counter in made.counters.values { counter.destroy() }
             for gauge in made.gauges.values { gauge.destroy() }
+            for timer in made.timers.values { timer.destroy() }
         }
     }
 
@@ -65,18 +70,33 @@ final class PipelineMetrics: Sendable {
         counter.increment(by: amount)
     }
 
-    private func set(_ name: String, _ value: Double) {
+    private func set(_ name: String, _ value: Double, _ label: (String, String)? = nil) {
         let gauge = made.withLock { made in
-            if let gauge = made.gauges[name] { return gauge }
+            let key = label.map { "\(name) \($0.1)" } ?? name
+            if let gauge = made.gauges[key] { return gauge }
             let gauge = Gauge(
                 label: "hydrant_\(name)",
-                dimensions: [("stream", stream), ("pipeline", role.rawValue)],
+                dimensions: [("stream", stream), label ?? ("pipeline", role.rawValue)],
                 factory: factory
             )
-            made.gauges[name] = gauge
+            made.gauges[key] = gauge
             return gauge
         }
         gauge.record(value)
+    }
+
+    private func measure(_ name: String, _ duration: Duration) {
+        let timer = made.withLock { made in
+            if let timer = made.timers[name] { return timer }
+            let timer = Timer(
+                label: "hydrant_\(name)_seconds",
+                dimensions: [("stream", stream)],
+                factory: factory
+            )
+            made.timers[name] = timer
+            return timer
+        }
+        timer.record(duration: duration)
     }
 
     // MARK: What happens
@@ -103,6 +123,25 @@ final class PipelineMetrics: Sendable {
     /// A COPY failed.
     func copyFailed(_ code: String) { count("copy_failures", by: 1, ("code", code)) }
 
+    /// A transform was invoked, and answered what can be read, or not.
+    func invoked(_ duration: Duration, isSuccess: Bool) {
+        count("execute_processing_requests", by: 1)
+        count("execute_processing_success", by: isSuccess ? 1 : 0)
+        measure("execute_processing_duration", duration)
+    }
+
+    /// A transform's results are durable: bytes are those of the records before it.
+    func processed(ok: Int, okBytes: Int, dropped: Int) {
+        count("succeed_processing_records", by: ok)
+        count("succeed_processing_bytes", by: okBytes)
+        count("dropped_records", by: dropped)
+    }
+
+    /// An indexer has data: so long after it was sent.
+    func acknowledged(after duration: Duration) {
+        measure("delivery_to_splunk_data_ack_latency", duration)
+    }
+
     // MARK: How things are
 
     /// How things are now.
@@ -111,6 +150,11 @@ final class PipelineMetrics: Sendable {
         var records: UInt64
         var inFlight: Int
         var oldest: Timestamp?
+        /// Bytes that are in no sealed buffer yet, and those at which one is sealed.
+        var waiting: UInt64
+        var bufferBytes: UInt64
+        /// Of the pipeline's transform, where it has a program.
+        var processes: TransformPool.Processes?
     }
 
     /// Tells how things are.
@@ -120,6 +164,14 @@ final class PipelineMetrics: Sendable {
         set("buffers_in_flight", Double(state.inFlight))
         let age = state.oldest.map { max(.zero, now - $0) } ?? .zero
         set("data_freshness_seconds", Double(age.components.seconds))
+        set("buffer_fill_bytes", Double(state.waiting))
+        set("buffer_fill_ratio", Double(state.waiting) / Double(max(1, state.bufferBytes)))
+        if let processes = state.processes {
+            set("transform_processes", Double(processes.busy), ("state", "busy"))
+            set("transform_processes", Double(processes.idle), ("state", "idle"))
+            let new = started.exchange(processes.started, ordering: .relaxed)
+            count("transform_process_starts", by: max(0, processes.started - new))
+        }
     }
 
     /// What each metric means.
@@ -132,6 +184,18 @@ final class PipelineMetrics: Sendable {
             "hydrant_copy_failures_total": "COPYs that failed, by Firehose's code.",
             "hydrant_log_backlog_bytes": "Bytes in the log that the pipeline is not done with.",
             "hydrant_log_backlog_records": "Records in the log that the pipeline is not done with.",
+            "hydrant_execute_processing_requests_total": "Invocations of a transform.",
+            "hydrant_execute_processing_success_total": "Those that gave what can be read.",
+            "hydrant_execute_processing_duration_seconds": "How long an invocation takes.",
+            "hydrant_succeed_processing_records_total": "Records with the result Ok.",
+            "hydrant_succeed_processing_bytes_total": "Bytes of those before their transform.",
+            "hydrant_dropped_records_total": "Records with the result Dropped.",
+            "hydrant_delivery_to_splunk_data_ack_latency_seconds":
+                "From data that was sent to its acknowledgement by the indexer.",
+            "hydrant_buffer_fill_bytes": "Bytes in the log that are in no sealed buffer yet.",
+            "hydrant_buffer_fill_ratio": "Those by the bytes at which a buffer is sealed.",
+            "hydrant_transform_processes": "Processes of a stream's transform, busy or idle.",
+            "hydrant_transform_process_starts_total": "Processes that were started.",
             "hydrant_buffers_in_flight": "Buffers that are sealed and not settled.",
             "hydrant_data_freshness_seconds":
                 "Age of the oldest record that the pipeline is not done with; 0 for none.",
@@ -149,18 +213,37 @@ final class PipelineMetrics: Sendable {
 }
 
 extension StreamPipeline {
+    /// When the oldest record arrived that the pipeline has to deliver and is not done with.
+    var oldestPending: Timestamp? {
+        guard settings.withLock({ !$0.isParked }),
+            log.tail.position > log.checkpoint(of: role.reader).position
+        else { return nil }
+        return machine.withLock { $0.oldestUnsettled }
+    }
+
+    /// Seconds that a buffer waits at the most.
+    var intervalSeconds: Int {
+        settings.withLock { $0.isParked ? 0 : $0.bounds.intervalSeconds }
+    }
+
     /// Tells how things are now.
     func updateMetrics() {
         let checkpoint = log.checkpoint(of: role.reader)
         let tail = log.tail
-        let (inFlight, oldest) = machine.withLock { ($0.unsettled, $0.oldestUnsettled) }
+        let (inFlight, oldest, start, bounds) = machine.withLock {
+            ($0.unsettled, $0.oldestUnsettled, $0.start, $0.bounds)
+        }
+        let waiting = max(tail.bytes, start.bytes) - start.bytes
         // Counters may jump over damage.
         metrics.update(
             PipelineMetrics.State(
                 bytes: max(tail.bytes, checkpoint.bytes) - checkpoint.bytes,
                 records: max(tail.records, checkpoint.records) - checkpoint.records,
                 inFlight: inFlight,
-                oldest: tail.position > checkpoint.position ? oldest : nil
+                oldest: tail.position > checkpoint.position ? oldest : nil,
+                waiting: waiting,
+                bufferBytes: bounds.bytes(waiting: waiting),
+                processes: settings.withLock { $0.processes }
             ),
             now: shared.options.time.now()
         )

@@ -101,7 +101,7 @@ final class StreamDelivery: Sendable {
             .source,
             of: stream.name,
             settings: isProgressUnknown
-                ? .parked(stream) : try Self.settings(.source, stream, stage),
+                ? .parked(stream) : try .of(.source, stream, stage),
             log: log,
             journal: journal.journal,
             entries: journal.entries,
@@ -192,7 +192,7 @@ final class StreamDelivery: Sendable {
         try StreamPipeline(
             .outcome,
             of: stream.name,
-            settings: try settings(.outcome, stream, nil),
+            settings: try .of(.outcome, stream, nil),
             log: log.log,
             journal: journal.journal,
             entries: journal.entries,
@@ -211,7 +211,7 @@ final class StreamDelivery: Sendable {
         try StreamPipeline(
             .backup,
             of: stream.name,
-            settings: try settings(.backup, stream, nil),
+            settings: try .of(.backup, stream, nil),
             log: log,
             journal: journal.journal,
             entries: journal.entries,
@@ -219,60 +219,24 @@ final class StreamDelivery: Sendable {
         )
     }
 
-    /// What a stream's configuration means for one of its pipelines.
-    private static func settings(
-        _ role: StreamPipeline.Role,
-        _ stream: DeliveryStream,
-        _ stage: TransformStage?
-    ) throws -> StreamPipeline.Settings {
-        var settings = StreamPipeline.Settings.parked(stream)
-        guard StreamRules.canBeProcessed(stream),
-            StreamRules.undeliverableMembers(of: stream.destination).isEmpty,
-            let destination = role == .backup
-                ? StreamRules.backupDestination(of: stream) : stream.destination.objects
-        else { return settings }
-        let hints =
-            role == .backup ? destination.bufferingHints : stream.destination.bufferingHints
-        let failedType = role == .backup ? nil : ErrorOutputType(of: stream.destination.kind)
-        if role == .source, let stage {
-            stage.setDestinationBuffer(bytes: hints.sizeInBytes)
-            settings.route = .transform(stage)
-            return settings
-        }
-        var target = StreamPipeline.Target(
-            destination: destination,
-            records: failedType == nil ? nil : stream.destination,
-            bufferingHints: hints,
-            maximumBufferBytes: role == .backup
-                ? DestinationKind.extendedS3.maximumBufferBytes
-                : stream.destination.kind.maximumBufferBytes,
-            template: try failedType?.template(for: destination)
-                ?? KeyTemplate(destination.prefix ?? "", as: .prefix),
-            maximumInFlight: role != .backup
-                && [.splunk, .redshift].contains(stream.destination.kind)
-                ? Limits.maximumUnconfirmedBuffers : Limits.maximumBuffersInFlight
-        )
-        if role == .outcome {
-            for type in ErrorOutputType.ofProcessing {
-                target.failureTemplates[type] = try type.template(for: destination)
-            }
-        }
-        if role != .backup, try StreamRules.processing(of: stream)?.appendsDelimiter == true {
-            target.recordDelimiter = "\n"
-        }
-        if role != .backup, stream.destination.kind == .redshift {
-            target.copy = try .init(stream.destination, prefix: destination.prefix ?? "")
-        }
-        settings.route = .deliver(target)
-        return settings
+    /// All pipelines that run.
+    private var pipelines: [StreamPipeline] {
+        let (outcome, backup) = parts.withLock { ($0.outcome, $0.backup) }
+        return [main.pipeline, outcome?.way.pipeline, backup?.pipeline].compactMap(\.self)
     }
 
     /// Tells how things are now.
     func updateMetrics() {
-        let (outcome, backup) = parts.withLock { ($0.outcome, $0.backup) }
-        for pipeline in [main.pipeline, outcome?.way.pipeline, backup?.pipeline] {
-            pipeline?.updateMetrics()
-        }
+        for pipeline in pipelines { pipeline.updateMetrics() }
+    }
+
+    /// The age of the oldest record that is not delivered, and how long buffers wait before they are
+    /// sent; nil where nothing waits.
+    func freshness(now: Timestamp) -> (age: Duration, interval: Duration)? {
+        let all = pipelines
+        guard let oldest = all.compactMap(\.oldestPending).min() else { return nil }
+        let seconds = all.reduce(0) { $0 + $1.intervalSeconds }
+        return (max(.zero, now - oldest), .seconds(seconds))
     }
 
     // MARK: Changes
@@ -327,10 +291,10 @@ final class StreamDelivery: Sendable {
         if (processing?.changesRecords == true ? processing : nil) != stage?.processing {
             stage = Self.stage(processing, old.outcome?.log, stream, shared)
         }
-        try old.outcome?.way.pipeline.update(Self.settings(.outcome, stream, nil))
-        try old.backup?.pipeline.update(Self.settings(.backup, stream, nil))
+        try old.outcome?.way.pipeline.update(.of(.outcome, stream, nil))
+        try old.backup?.pipeline.update(.of(.backup, stream, nil))
         main.pipeline.update(
-            isProgressUnknown ? .parked(stream) : try Self.settings(.source, stream, stage)
+            isProgressUnknown ? .parked(stream) : try .of(.source, stream, stage)
         )
         if let former = old.stage, former !== stage { former.retire() }
         parts.withLock { [stage] in $0.stage = stage }

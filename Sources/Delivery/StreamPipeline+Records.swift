@@ -200,8 +200,10 @@ extension StreamPipeline {
             defer { memory.giveBack() }
             return try await take(answer, chunk, destination, &work)
         case .unconfirmed(let confirmation, let extent):
+            let sent = ContinuousClock.now
             let answer = try await confirmation()
             if answer.fates.allSatisfy({ $0 == .delivered }) {
+                metrics.acknowledged(after: sent.duration(to: .now))
                 destinationTook(some: true, after: answer.waited)
                 metrics.requested(
                     PipelineMetrics.Place(work.kind),

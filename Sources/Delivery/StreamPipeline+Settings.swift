@@ -1,5 +1,6 @@
 internal import Destinations
 internal import Records
+internal import TransformHost
 
 extension StreamPipeline {
     /// Which of a stream's logs a pipeline empties, and where to.
@@ -36,6 +37,11 @@ extension StreamPipeline {
             case transform(TransformStage)
         }
 
+        /// Whether records stay in the log.
+        var isParked: Bool {
+            if case .park = route { true } else { false }
+        }
+
         /// What keeps a stream's records where they are.
         static func parked(_ stream: DeliveryStream) -> Settings {
             Settings(version: stream.version, route: .park)
@@ -44,6 +50,11 @@ extension StreamPipeline {
         /// Where objects go; nil where none do from here.
         var bucket: String? {
             if case .deliver(let target) = route { target.destination.bucket } else { nil }
+        }
+
+        /// Of the transform, where there is one with a program.
+        var processes: TransformPool.Processes? {
+            if case .transform(let stage) = route { stage.processes } else { nil }
         }
 
         var bounds: BufferStateMachine.Bounds {
@@ -123,5 +134,55 @@ extension StreamPipeline {
             }
             return (main, failures)
         }
+    }
+}
+
+extension StreamPipeline.Settings {
+    /// What a stream's configuration means for one of its pipelines.
+    static func of(
+        _ role: StreamPipeline.Role,
+        _ stream: DeliveryStream,
+        _ stage: TransformStage?
+    ) throws -> Self {
+        var settings = Self.parked(stream)
+        guard StreamRules.canBeProcessed(stream),
+            StreamRules.undeliverableMembers(of: stream.destination).isEmpty,
+            let destination = role == .backup
+                ? StreamRules.backupDestination(of: stream) : stream.destination.objects
+        else { return settings }
+        let hints =
+            role == .backup ? destination.bufferingHints : stream.destination.bufferingHints
+        let failedType = role == .backup ? nil : ErrorOutputType(of: stream.destination.kind)
+        if role == .source, let stage {
+            stage.setDestinationBuffer(bytes: hints.sizeInBytes)
+            settings.route = .transform(stage)
+            return settings
+        }
+        var target = StreamPipeline.Target(
+            destination: destination,
+            records: failedType == nil ? nil : stream.destination,
+            bufferingHints: hints,
+            maximumBufferBytes: role == .backup
+                ? DestinationKind.extendedS3.maximumBufferBytes
+                : stream.destination.kind.maximumBufferBytes,
+            template: try failedType?.template(for: destination)
+                ?? KeyTemplate(destination.prefix ?? "", as: .prefix),
+            maximumInFlight: role != .backup
+                && [.splunk, .redshift].contains(stream.destination.kind)
+                ? Limits.maximumUnconfirmedBuffers : Limits.maximumBuffersInFlight
+        )
+        if role == .outcome {
+            for type in ErrorOutputType.ofProcessing {
+                target.failureTemplates[type] = try type.template(for: destination)
+            }
+        }
+        if role != .backup, try StreamRules.processing(of: stream)?.appendsDelimiter == true {
+            target.recordDelimiter = "\n"
+        }
+        if role != .backup, stream.destination.kind == .redshift {
+            target.copy = try .init(stream.destination, prefix: destination.prefix ?? "")
+        }
+        settings.route = .deliver(target)
+        return settings
     }
 }

@@ -45,11 +45,23 @@ extension StreamPipeline {
         var hasTurn = false
         var hasReported = false
 
+        /// What it became in the outcome log.
+        var outcome: Range<UInt64>?
+
+        mutating func appended(_ numbers: Range<UInt64>) {
+            outcome = (outcome?.lowerBound ?? numbers.lowerBound)..<numbers.upperBound
+        }
+
         var facts: Logger.Metadata {
-            [
+            var facts: Logger.Metadata = [
                 "records": "\(records)", "ok": "\(ok)", "dropped": "\(dropped)",
                 "failed": "\(failed)", "attempts": "\(attempts)", "bytes": "\(bytes)",
             ]
+            if let outcome, !outcome.isEmpty {
+                facts["first_outcome"] = "\(outcome.lowerBound)"
+                facts["last_outcome"] = "\(outcome.upperBound - 1)"
+            }
+            return facts
         }
     }
 
@@ -94,27 +106,42 @@ extension StreamPipeline {
             responses = []
             for frame in frames {
                 try await untilDone("what was transformed cannot be made durable") {
-                    try await stage.outcome.append(frame, arrival: arrival)
+                    work.appended(try await stage.outcome.append(frame, arrival: arrival))
                 }
             }
             work.next = slice.records.upperBound
             work.records += slice.records.count
             work.bytes += slice.byteCount
-            count(results, &work)
+            count(results, slice, stage, &work)
             results = []
         }
         if !work.hasTurn { try await batch.turn.come() }
         work.hasTurn = true
     }
 
-    private func count(_ results: [TransformSlice.Result], _ work: inout BatchWork) {
-        for result in results {
+    private func count(
+        _ results: [TransformSlice.Result],
+        _ slice: TransformSlice,
+        _ stage: TransformStage,
+        _ work: inout BatchWork
+    ) {
+        let before = work
+        var okBytes = 0
+        for (result, item) in zip(results, slice.items) {
             switch result {
-            case .ok: work.ok += 1
+            case .ok:
+                work.ok += 1
+                okBytes += item.range.count
             case .dropped: work.dropped += 1
             case .failed, .notExpanded: work.failed += 1
             }
         }
+        guard stage.processing.lambda != nil else { return }
+        metrics.processed(
+            ok: work.ok - before.ok,
+            okBytes: okBytes,
+            dropped: work.dropped - before.dropped
+        )
     }
 
     private func results(
@@ -193,13 +220,16 @@ extension StreamPipeline {
         while true {
             attempt += 1
             event.renew(UUID().uuidString.lowercased())
+            let began = ContinuousClock.now
             do {
                 let bytes = try await stage.invoke(event)
                 let response = try await shared.transformThreads.run { _ in
                     try TransformResponse(bytes, to: event)
                 }
+                metrics.invoked(began.duration(to: .now), isSuccess: true)
                 return (.success(response), attempt)
             } catch let failure as InvocationFailure {
+                metrics.invoked(began.duration(to: .now), isSuccess: false)
                 let isLast = attempt > lambda.numberOfRetries
                 logger.warning(
                     isLast

@@ -33,9 +33,9 @@ final class StreamPipeline: Sendable {
     /// The place behind the last batch that was given to a transform.
     private let lastTurn = Mutex<Turn?>(nil)
     /// Whether somebody waits to move the checkpoint over what was transformed.
-    private let isCheckpointDue = Atomic(false)
+    let isCheckpointDue = Atomic(false)
     /// Called after each settlement.
-    private let onSettlement: @Sendable () -> Void
+    let onSettlement: @Sendable () -> Void
 
     /// What all pipelines of a server have in common.
     struct Shared: Sendable {
@@ -127,7 +127,15 @@ final class StreamPipeline: Sendable {
                     switch try await step() {
                     case .deliver(let entry): group.addTask { await self.bring(entry) }
                     case .transform(let stage, let batch):
-                        group.addTask { await self.transform(batch, stage) }
+                        group.addTask { [role, log] in
+                            await BufferContext.with(
+                                role,
+                                batch.sequence,
+                                log,
+                                from: batch.start,
+                                to: batch.end
+                            ) { await self.transform(batch, stage) }
+                        }
                     case nil: break
                     }
                 } catch is CancellationError {
@@ -145,6 +153,12 @@ final class StreamPipeline: Sendable {
     }
 
     private func bring(_ entry: JournalEntry) async {
+        await BufferContext.with(role, entry.sequence, log, from: entry.start, to: entry.end) {
+            await bringOn(entry)
+        }
+    }
+
+    private func bringOn(_ entry: JournalEntry) async {
         if entry.isSettled == true {
             // Only cancellation interrupts it: the journal keeps it for the next start.
             try? await settle(entry.sequence, nil)
@@ -316,81 +330,6 @@ final class StreamPipeline: Sendable {
         } catch {
             shared.transformPlaces.giveBack()
             throw error
-        }
-    }
-
-    // MARK: The end of a buffer
-
-    /// Settles a delivered buffer.
-    ///
-    /// One that an earlier buffer holds up is marked, so that a restart does not begin it anew.
-    func settle(_ entry: JournalEntry) async throws {
-        if machine.withLock({ !$0.isFirst(entry.sequence) }) {
-            var settled = entry
-            settled.isSettled = true
-            try await write(settled)
-        }
-        try await settle(entry.sequence, nil)
-        signal.notify()
-    }
-
-    /// Moves the checkpoint as far as buffers are settled in order, then forgets those.
-    ///
-    /// What was transformed is not begun again whether or not the checkpoint says so, since the outcome
-    /// log does: so it moves only now and then, which saves syncs.
-    func settle(_ sequence: UInt64, _ outcome: OutcomeLog?) async throws {
-        guard let progress = machine.withLock({ $0.settled(sequence) }) else { return }
-        if outcome != nil {
-            signal.notify()
-            let moved = log.checkpoint(of: role.reader).bytes
-            if progress.checkpoint.bytes < moved + Limits.transformCheckpointBytes {
-                // One waits for all that come meanwhile.
-                guard !isCheckpointDue.exchange(true, ordering: .relaxed) else { return }
-                await pause(Self.checkpointPause)
-                isCheckpointDue.store(false, ordering: .relaxed)
-            }
-        }
-        try await move(outcome, progress)
-        onSettlement()
-    }
-
-    private static let checkpointPause: Duration = .seconds(1)
-
-    private func move(
-        _ outcome: OutcomeLog?,
-        _ progress: BufferStateMachine.Progress
-    ) async throws {
-        try await untilDone("the checkpoint cannot be moved") { [self] in
-            try await shared.diskThreads.run { [self] _ in
-                try checkpointLock.withLock { _ in
-                    let current = log.checkpoint(of: role.reader)
-                    // Of what was transformed meanwhile as well.
-                    let mark = outcome?.lastBatchEnd ?? progress.checkpoint
-                    // A later buffer's settlement may have been quicker, and stands for this one.
-                    if current.position < mark.position {
-                        try log.moveCheckpoint(of: role.reader, to: mark)
-                    }
-                    try outcome?.sourceMoved(to: log.checkpoint(of: role.reader))
-                }
-                for sequence in progress.finished { try journal.remove(sequence) }
-            }
-        }
-    }
-
-    func report(_ damaged: [LogDamage]) async throws {
-        for damage in damaged {
-            let path = try await trying("a damaged range cannot be set aside") { [self] in
-                try await shared.diskThreads.run { [setAside, role] _ in
-                    try setAside.keep(damage, of: role.rawValue)
-                }
-            }
-            logger.error(
-                "acknowledged records are lost to damage in the log; what is left is set aside",
-                metadata: [
-                    "path": "\(path)", "location": "\(damage.location)",
-                    "reason": "\(damage.reason)", "bytes": "\(damage.end - damage.start)",
-                ]
-            )
         }
     }
 }

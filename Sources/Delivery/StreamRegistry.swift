@@ -1,7 +1,7 @@
 package import DurableLog
 internal import Foundation
 package import Logging
-internal import Platform
+package import Platform
 package import Records
 internal import Synchronization
 
@@ -136,8 +136,10 @@ package final class StreamRegistry: DeliveryStreamRegistry, RecordAppender, Send
     package func append(
         _ batch: RecordBatch,
         toStream name: String,
+        by operation: PutOperation,
         completion: @escaping StreamLog.Completion
     ) {
+        let began = ContinuousClock.now
         let found = entries.withLock { entries -> Result<Active, FirehoseError> in
             switch entries[name] {
             case .active(let active): .success(active)
@@ -150,17 +152,20 @@ package final class StreamRegistry: DeliveryStreamRegistry, RecordAppender, Send
             let count =
                 active.limiter?.admit(batch, now: shared.options.time.now()) ?? batch.recordCount
             let metrics = active.metrics
+            metrics.began(operation)
             if count < batch.recordCount { metrics.throttled(batch.recordCount - count) }
             guard count > 0 || batch.recordCount == 0 else {
+                metrics.ended(operation, began.duration(to: .now))
                 return completion(.failure(.slowDown))
             }
             let admitted = count < batch.recordCount ? batch.prefix(count) : batch
             active.log.append(admitted) { result in
                 switch result {
-                case .success: metrics.accepted(admitted)
+                case .success: metrics.accepted(admitted, operation)
                 case .failure(let error):
                     if error.code == .serviceUnavailable { metrics.throttled(admitted.recordCount) }
                 }
+                metrics.ended(operation, began.duration(to: .now))
                 completion(result)
             }
         case .failure(let error): completion(.failure(error))
@@ -172,6 +177,35 @@ package final class StreamRegistry: DeliveryStreamRegistry, RecordAppender, Send
             .resourceNotFound,
             "Firehose \(name) is not active in \(identity.account) account."
         )
+    }
+
+    /// The threads that touch the disk for all streams.
+    package var diskThreads: WorkerThreads { shared.diskThreads }
+
+    /// A stream that is behind.
+    package struct LateStream: Sendable {
+        /// Its name.
+        package var stream: String
+        /// How old its oldest undelivered record is.
+        package var age: Duration
+        /// How old it may be.
+        package var bound: Duration
+    }
+
+    /// Streams whose oldest undelivered record is older than what their buffers wait for and `bound`
+    /// together, in the order of their names.
+    package func lateStreams(bound: Duration) -> [LateStream] {
+        let now = shared.options.time.now()
+        let all = entries.withLock { entries in
+            entries.compactMap { name, entry in
+                if case .active(let active) = entry { (name, active.delivery) } else { nil }
+            }
+        }
+        return all.sorted { $0.0 < $1.0 }.compactMap { name, delivery in
+            guard let (age, interval) = delivery.freshness(now: now), age > interval + bound
+            else { return nil }
+            return LateStream(stream: name, age: age, bound: interval + bound)
+        }
     }
 
     /// Tells how all streams are now, before what is measured is read.

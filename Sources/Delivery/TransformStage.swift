@@ -61,6 +61,9 @@ final class TransformStage: Sendable {
         )
     }
 
+    /// Its processes, where it has a program.
+    var processes: TransformPool.Processes? { pool?.processes }
+
     /// Makes one invocation.
     func invoke(_ event: TransformEvent) async throws -> Block {
         guard let pool else { preconditionFailure("a stage without a program invokes none") }

@@ -30,6 +30,8 @@ package struct LogOptions: Sendable {
     package var masterKeys: MasterKeys?
     /// Whether all logs are sealed, whatever their streams say.
     package var sealsAll: Bool
+    /// Told how long each sync of what was put took.
+    package var onSync: (@Sendable (Duration) -> Void)?
     /// The clock that stamps arrivals.
     package var time: any TimeSource
     /// Lets tests fail system calls.
@@ -46,6 +48,7 @@ package struct LogOptions: Sendable {
         maximumGroupBytes: Int = Limits.maximumGroupBytes,
         masterKeys: MasterKeys? = nil,
         sealsAll: Bool = false,
+        onSync: (@Sendable (Duration) -> Void)? = nil,
         time: any TimeSource = SystemTime(),
         fault: File.Fault? = nil
     ) {
@@ -58,6 +61,7 @@ package struct LogOptions: Sendable {
         self.maximumGroupBytes = maximumGroupBytes
         self.masterKeys = masterKeys
         self.sealsAll = sealsAll
+        self.onSync = onSync
         self.time = time
         self.fault = fault
     }

@@ -183,7 +183,11 @@ extension StreamLog {
             gathering: &parts,
             at: segment.place(of: writer.end.position.offset)
         )
-        if options.durability == .fsync { try segment.file.sync() }
+        if options.durability == .fsync {
+            let began = ContinuousClock.now
+            try segment.file.sync()
+            options.onSync?(began.duration(to: .now))
+        }
         writer.end = mark
         publish(mark)
         return receipts

@@ -9,6 +9,10 @@ struct Answer {
     var status: HTTPResponseStatus
     var contentType = Self.contentType
     var body: ByteBuffer
+    /// AWS's code of an error, for the metrics.
+    var errorCode: String?
+    /// What was put where, for the log.
+    var put: (stream: String, receipt: AppendReceipt)?
     /// Close the connection after it.
     var closes = false
 
@@ -16,6 +20,7 @@ struct Answer {
     /// protocol, "Operation error serialization").
     init(_ error: FirehoseError, _ allocator: ByteBufferAllocator) {
         status = HTTPResponseStatus(statusCode: error.status)
+        errorCode = error.code.rawValue
         body = allocator.buffer(capacity: 128 + error.message.utf8.count)
         body.writeString(#"{"__type":""#)
         body.writeString(error.code.rawValue)
@@ -71,6 +76,7 @@ struct Answer {
     /// with an error for each (API reference, PutRecordBatch).
     init(failedBatch error: FirehoseError, count: Int, _ allocator: ByteBufferAllocator) {
         status = .ok
+        errorCode = error.code.rawValue
         body = allocator.buffer(capacity: 80 + count * 96)
         body.writeString(#"{"Encrypted":false,"FailedPutCount":\#(count),"RequestResponses":["#)
         for index in 0..<count {

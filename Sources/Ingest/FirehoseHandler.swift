@@ -365,7 +365,9 @@ final class FirehoseHandler: ChannelInboundHandler {
     ) {
         var headers = HTTPHeaders()
         headers.reserveCapacity(6)
-        headers.add(name: "x-amzn-RequestId", value: requestIDs.next())
+        let requestID = requestIDs.next()
+        if service.logger.logLevel <= .debug { service.log(answer, requestID) }
+        headers.add(name: "x-amzn-RequestId", value: requestID)
         headers.add(name: "Content-Type", value: answer.contentType)
         headers.add(name: "Content-Length", value: String(answer.body.readableBytes))
         headers.add(name: "Date", value: service.dates.now())

@@ -1,4 +1,5 @@
 package import Logging
+internal import Metrics
 internal import NIOCore
 internal import NIOHTTP1
 internal import NIOPosix
@@ -30,7 +31,8 @@ package final class IngestServer: Service {
     ///   - isStrict: With the API model's own patterns where they would be relaxed otherwise.
     ///   - access: Who may do what; nil lets everybody do everything.
     ///   - transportSecurity: TLS; nil for none.
-    ///   - pages: What is read by GET beside `/health`, by path.
+    ///   - pages: What is read by GET, by path.
+    ///   - metrics: What is counted.
     ///   - time: The clock.
     ///   - options: How the server behaves.
     ///   - logger: Where it logs.
@@ -44,6 +46,7 @@ package final class IngestServer: Service {
         access: AccessControl? = nil,
         transportSecurity: TransportSecurity? = nil,
         pages: [String: StatusPage] = [:],
+        metrics: IngestMetrics = .inherited,
         time: any TimeSource,
         options: IngestOptions = IngestOptions(),
         logger: Logger,
@@ -58,22 +61,21 @@ package final class IngestServer: Service {
             appender: appender,
             control: ControlPlane(registry: registry, time: time, isStrict: isStrict),
             access: access,
-            pages: pages.merging(["/health": Self.health]) { given, _ in given },
+            pages: pages,
+            metrics: metrics,
             time: time,
             options: options,
             logger: logger
         )
     }
 
-    /// That it is alive.
-    private static let health = StatusPage(contentType: "application/json") {
-        #"{"status":"ok"}"#
-    }
-
     /// Serves until the graceful shutdown or cancellation; then finishes what was begun.
     package func run() async throws {
         let group = MultiThreadedEventLoopGroup(numberOfThreads: System.coreCount)
-        let connections = Connections(maximum: service.options.maximumConnections)
+        let connections = Connections(
+            maximum: service.options.maximumConnections,
+            service.metrics.connections
+        )
         let outcome: Result<Void, any Error>
         do {
             let channel = try await bindServer(group, connections)
@@ -162,9 +164,13 @@ private struct TooManyConnections: Error {}
 /// The open connections, for the bound on their number and for the end.
 private final class Connections: Sendable {
     private let maximum: Int
+    private let meter: Meter
     private let channels = Mutex<[ObjectIdentifier: any Channel]>([:])
 
-    init(maximum: Int) { self.maximum = maximum }
+    init(maximum: Int, _ meter: Meter) {
+        self.maximum = maximum
+        self.meter = meter
+    }
 
     /// Takes a new connection in; false where there are enough.
     func add(_ channel: any Channel) -> Bool {
@@ -174,7 +180,9 @@ private final class Connections: Sendable {
             return true
         }
         if isTaken {
+            meter.increment()
             channel.closeFuture.whenComplete { _ in
+                self.meter.decrement()
                 self.channels.withLock { $0[ObjectIdentifier(channel)] = nil }
             }
         }

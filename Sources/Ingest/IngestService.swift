@@ -33,13 +33,27 @@ package struct IngestOptions: Sendable {
 
 /// A page that is read by GET, without being asked who one is.
 package struct StatusPage: Sendable {
+    /// What it says now.
+    package struct Content: Sendable {
+        /// Whether all is well: 200, else 503.
+        package var isGood: Bool
+        /// The text.
+        package var text: String
+
+        /// A page's content.
+        package init(isGood: Bool = true, _ text: String) {
+            self.isGood = isGood
+            self.text = text
+        }
+    }
+
     /// Its media type.
     package var contentType: String
-    /// Makes it; called on a connection's thread.
-    package var content: @Sendable () -> String
+    /// Makes it; called for each request.
+    package var content: @Sendable () async -> Content
 
     /// A page.
-    package init(contentType: String, content: @escaping @Sendable () -> String) {
+    package init(contentType: String, content: @escaping @Sendable () async -> Content) {
         self.contentType = contentType
         self.content = content
     }
@@ -56,6 +70,7 @@ final class IngestService: Sendable {
     let access: AccessControl?
     /// By path.
     let pages: [String: StatusPage]
+    let metrics: IngestMetrics
     let logger: Logger
 
     init(
@@ -63,11 +78,13 @@ final class IngestService: Sendable {
         control: ControlPlane,
         access: AccessControl?,
         pages: [String: StatusPage],
+        metrics: IngestMetrics,
         time: any TimeSource,
         options: IngestOptions,
         logger: Logger
     ) {
         self.pages = pages
+        self.metrics = metrics
         self.appender = appender
         self.control = control
         self.access = access
@@ -94,8 +111,22 @@ final class IngestService: Sendable {
         _ allocator: ByteBufferAllocator,
         done: @escaping @Sendable (@escaping AnswerMaker) -> Void
     ) {
+        switch place(of: head) {
+        case .page(let page): return answer(page, allocator, done)
+        case .nowhere(let status):
+            let answer = answer(status, allocator)
+            return done({ answer })
+        case .interface: break
+        }
+        let operation = try? Operation(target: head.headers.first(name: "x-amz-target"))
+        let done = { @Sendable [metrics] (maker: @escaping AnswerMaker) in
+            done({
+                let answer = maker()
+                metrics.answered(operation, code: answer.errorCode)
+                return answer
+            })
+        }
         do throws(FirehoseError) {
-            if let answer = try plainAnswer(head, allocator) { return done({ answer }) }
             let caller = try caller.get()
             let operation = try Operation(target: head.headers.first(name: "x-amz-target"))
             let body = try unpacked(body ?? ByteBuffer(), head)
@@ -117,27 +148,37 @@ final class IngestService: Sendable {
         }
     }
 
-    /// What is not a call of the API: health, and what is in the wrong place.
-    private func plainAnswer(
-        _ head: HTTPRequestHead,
-        _ allocator: ByteBufferAllocator
-    )
-        throws(FirehoseError) -> Answer?
-    {
+    /// What a request is for.
+    private enum Place {
+        case interface
+        case page(StatusPage)
+        case nowhere(HTTPResponseStatus)
+    }
+
+    private func place(of head: HTTPRequestHead) -> Place {
         let path = Self.target(head.uri).utf8.prefix { $0 != UInt8(ascii: "?") }
         if path.count > 1, let page = pages[String(Substring(path))] {
-            guard head.method == .GET || head.method == .HEAD else {
-                return answer(.methodNotAllowed, allocator)
-            }
-            var answer = Answer(json: Array(page.content().utf8), allocator)
-            answer.contentType = page.contentType
-            return answer
+            let isRead = head.method == .GET || head.method == .HEAD
+            return isRead ? .page(page) : .nowhere(.methodNotAllowed)
         }
-        guard path.elementsEqual("/".utf8) || path.isEmpty else {
-            return answer(.notFound, allocator)
+        guard path.elementsEqual("/".utf8) || path.isEmpty else { return .nowhere(.notFound) }
+        return head.method == .POST ? .interface : .nowhere(.methodNotAllowed)
+    }
+
+    private func answer(
+        _ page: StatusPage,
+        _ allocator: ByteBufferAllocator,
+        _ done: @escaping @Sendable (@escaping AnswerMaker) -> Void
+    ) {
+        Task {
+            let content = await page.content()
+            done({
+                var answer = Answer(json: Array(content.text.utf8), allocator)
+                answer.contentType = page.contentType
+                if !content.isGood { answer.status = .serviceUnavailable }
+                return answer
+            })
         }
-        guard head.method == .POST else { return answer(.methodNotAllowed, allocator) }
-        return nil
     }
 
     /// Path and query of a target in origin or absolute form (RFC 9112, section 3.2).
@@ -196,7 +237,7 @@ final class IngestService: Sendable {
 
     private func put(
         _ body: ByteBuffer,
-        _ operation: PutBodyScanner.Operation,
+        _ operation: PutOperation,
         _ caller: AccessControl.Caller?,
         _ allocator: ByteBufferAllocator,
         _ done: @escaping @Sendable (@escaping AnswerMaker) -> Void
@@ -207,19 +248,44 @@ final class IngestService: Sendable {
             on: put.streamName
         )
         let count = put.batch.recordCount
-        appender.append(put.batch, toStream: put.streamName) { result in
+        let isLogged = logger.logLevel <= .debug
+        let stream = isLogged ? put.streamName : ""
+        appender.append(put.batch, toStream: put.streamName, by: operation) { result in
             done({
-                switch (result, operation) {
-                case (.success(let receipt), .putRecord): Answer(record: receipt, allocator)
-                case (.success(let receipt), .putRecordBatch):
-                    Answer(batch: receipt, requested: count, allocator)
-                case (.failure(let error), .putRecordBatch)
-                where error.code == .serviceUnavailable:
-                    Answer(failedBatch: error, count: count, allocator)
-                case (.failure(let error), _): Answer(error, allocator)
+                var answer =
+                    switch (result, operation) {
+                    case (.success(let receipt), .putRecord): Answer(record: receipt, allocator)
+                    case (.success(let receipt), .putRecordBatch):
+                        Answer(batch: receipt, requested: count, allocator)
+                    case (.failure(let error), .putRecordBatch)
+                    where error.code == .serviceUnavailable:
+                        Answer(failedBatch: error, count: count, allocator)
+                    case (.failure(let error), _): Answer(error, allocator)
+                    }
+                if isLogged, case .success(let receipt) = result {
+                    answer.put = (stream, receipt)
                 }
+                return answer
             })
         }
+    }
+
+    /// Says what became of a request, with the ids that its client has.
+    func log(_ answer: Answer, _ requestID: String) {
+        var facts: Logger.Metadata = [
+            "request_id": "\(requestID)", "status": "\(answer.status.code)",
+        ]
+        if let code = answer.errorCode { facts["code"] = "\(code)" }
+        guard let (stream, receipt) = answer.put, receipt.recordCount > 0 else {
+            return logger.debug("answered", metadata: facts)
+        }
+        facts["stream"] = "\(stream)"
+        facts["records"] = "\(receipt.recordCount)"
+        let first = receipt.firstRecord
+        let last = first + UInt64(receipt.recordCount) - 1
+        facts["first_record_id"] = "\(RecordID(logIdentity: receipt.logIdentity, number: first))"
+        facts["last_record_id"] = "\(RecordID(logIdentity: receipt.logIdentity, number: last))"
+        logger.debug("put", metadata: facts)
     }
 
     private func callControlPlane(
@@ -229,7 +295,9 @@ final class IngestService: Sendable {
         _ allocator: ByteBufferAllocator,
         _ done: @escaping @Sendable (@escaping AnswerMaker) -> Void
     ) {
+        let began = ContinuousClock.now
         Task {
+            defer { metrics.took(operation, began.duration(to: .now)) }
             do throws(FirehoseError) {
                 let json = try await control.answer(operation, body) {
                     stream throws(FirehoseError) in

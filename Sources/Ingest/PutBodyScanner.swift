@@ -5,12 +5,6 @@ package import Records
 /// Finds the records in the body of a put and decodes them straight into the block that the log
 /// writes.
 package struct PutBodyScanner: ~Copyable {
-    /// Which body.
-    package enum Operation: Sendable {
-        case putRecord
-        case putRecordBatch
-    }
-
     /// A scanned put.
     package struct Put {
         /// The stream it names; its form is checked.
@@ -33,7 +27,7 @@ package struct PutBodyScanner: ~Copyable {
     ///   nothing of the put is kept.
     package static func scan(
         _ json: Span<UInt8>,
-        _ operation: Operation
+        _ operation: PutOperation
     ) throws(FirehoseError)
         -> Put
     {
@@ -54,7 +48,7 @@ package struct PutBodyScanner: ~Copyable {
 
     private mutating func body(
         _ json: Span<UInt8>,
-        _ operation: Operation
+        _ operation: PutOperation
     )
         throws(JSONCursor.Failure)
     {
@@ -140,7 +134,7 @@ package struct PutBodyScanner: ~Copyable {
 
     private mutating func records(
         _ json: Span<UInt8>,
-        _ operation: Operation
+        _ operation: PutOperation
     )
         throws(JSONCursor.Failure)
     {
@@ -152,7 +146,7 @@ package struct PutBodyScanner: ~Copyable {
 
     private mutating func record(
         _ json: Span<UInt8>,
-        _ operation: Operation
+        _ operation: PutOperation
     )
         throws(JSONCursor.Failure)
     {
@@ -179,7 +173,7 @@ package struct PutBodyScanner: ~Copyable {
 
     private mutating func data(
         _ json: Span<UInt8>,
-        _ operation: Operation
+        _ operation: PutOperation
     )
         throws(JSONCursor.Failure)
     {
@@ -282,7 +276,7 @@ package struct PutBodyScanner: ~Copyable {
 
     // MARK: Limits
 
-    private func path(_ operation: Operation, member: String?) -> String {
+    private func path(_ operation: PutOperation, member: String?) -> String {
         let path =
             switch operation {
             case .putRecord: "record"
@@ -291,7 +285,7 @@ package struct PutBodyScanner: ~Copyable {
         return member.map { "\(path).\($0)" } ?? path
     }
 
-    private consuming func finish(_ operation: Operation) throws(FirehoseError) -> Put {
+    private consuming func finish(_ operation: PutOperation) throws(FirehoseError) -> Put {
         if let streamName {
             problems.checkStreamName(streamName, at: "deliveryStreamName")
         } else {

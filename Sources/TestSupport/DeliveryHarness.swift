@@ -164,7 +164,9 @@ package final class DeliveryHarness {
     /// Puts records, and waits for the acknowledgement.
     package func put(_ records: [[UInt8]], to name: String = "s") async throws {
         _ = try await withCheckedThrowingContinuation { continuation in
-            registry.append(RecordBatch(records), toStream: name) { continuation.resume(with: $0) }
+            registry.append(RecordBatch(records), toStream: name, by: .putRecordBatch) {
+                continuation.resume(with: $0)
+            }
         }
     }
 

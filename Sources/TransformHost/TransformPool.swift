@@ -17,7 +17,18 @@ package final class TransformPool: Sendable {
         /// Those that work, by number, so that they can be ended.
         var busy: [Int: any TransformWorker] = [:]
         var lastNumber = 0
+        var started = 0
         var isClosed = false
+    }
+
+    /// How many processes there are.
+    package struct Processes: Sendable {
+        /// In an invocation.
+        package var busy: Int
+        /// Warm.
+        package var idle: Int
+        /// Started since the pool was made.
+        package var started: Int
     }
 
     private struct Idle {
@@ -37,6 +48,13 @@ package final class TransformPool: Sendable {
 
     /// Invocations that are wanted at one time; a guess where there is no program at the moment.
     package var concurrency: Int { (try? host.folder.program(name))?.concurrency ?? 1 }
+
+    /// Its processes now.
+    package var processes: Processes {
+        state.withLock {
+            Processes(busy: $0.busy.count, idle: $0.idle.count, started: $0.started)
+        }
+    }
 
     /// Makes one invocation.
     ///
@@ -133,6 +151,7 @@ package final class TransformPool: Sendable {
     // MARK: Processes
 
     private func start(_ program: TransformProgram) async throws -> any TransformWorker {
+        state.withLock { $0.started += 1 }
         let environment = environment(program)
         switch program.mode {
         case .once, .worker:

@@ -20,7 +20,9 @@ struct Assembly {
     private let declared: DeclaredStreams
     private let declaredPath: String?
 
-    init(settings: Serve, logger: Logger) throws {
+    init(settings: Serve, logs serverLogs: ServerLogs, metrics: PrometheusRegistry) throws {
+        let logger = serverLogs[.server]
+        let serverMetrics = ServerMetrics(metrics)
         // A peer that goes away is an error of the write, not the end of the process.
         signal(SIGPIPE, SIG_IGN)
         // Until somebody listens to it, it would be the end.
@@ -50,9 +52,10 @@ struct Assembly {
                 maximumLogBytes: settings.maxLogBytes,
                 masterKeys: masterKeys,
                 sealsAll: settings.encryptAtRest,
+                onSync: { serverMetrics.synced($0) },
                 time: time
             ),
-            logger: logger
+            logger: serverLogs[.log]
         )
         let client = HTTPClient()
         // Of its own, so that endpoints that hang take nothing from buckets or from each other.
@@ -61,12 +64,11 @@ struct Assembly {
         let isStrict = settings.streams.strictAws
         let access = try settings.access.makeAccessControl(identity, isStrict: isStrict, time)
         let transportSecurity = try settings.access.makeTransportSecurity()
-        let metrics = PrometheusRegistry(help: DeliveryMetrics.help)
         let transforms = TransformHost(
             folder: Self.absolute(settings.streams.transforms),
             identity: identity,
             time: time,
-            logger: logger
+            logger: serverLogs[.transforms]
         )
         let registry = try StreamRegistry(
             folder: folder,
@@ -103,8 +105,19 @@ struct Assembly {
             ),
             identity: identity,
             policy: settings.streams.policy,
-            logger: logger
+            logger: serverLogs[.delivery]
         )
+        let health = HealthPages(
+            folder: folder,
+            registry: registry,
+            freshnessBound: .seconds(settings.freshnessBound)
+        )
+        var pages = health.pages
+        pages["/metrics"] = StatusPage(contentType: PrometheusRegistry.contentType) {
+            registry.updateMetrics()
+            serverMetrics.update()
+            return StatusPage.Content(metrics.text())
+        }
         let ingest = IngestServer(
             host: settings.host,
             port: settings.port,
@@ -113,19 +126,16 @@ struct Assembly {
             isStrict: isStrict,
             access: access,
             transportSecurity: transportSecurity,
-            pages: [
-                "/metrics": StatusPage(contentType: PrometheusRegistry.contentType) {
-                    registry.updateMetrics()
-                    return metrics.text()
-                }
-            ],
+            pages: pages,
+            metrics: IngestMetrics(metrics),
             time: time,
-            logger: logger
+            logger: serverLogs[.ingest]
         ) { host, port in
             let scheme = transportSecurity == nil ? "http" : "https"
             let address = host.contains(":") ? "[\(host)]" : host
             print("hydrant is listening on \(scheme)://\(address):\(port)")
             fflush(nil)
+            ServiceManager.notify(.ready)
         }
         if !Loopback.contains(settings.host) {
             if access == nil { logger.warning("no authentication: everybody may do everything") }
@@ -148,9 +158,13 @@ struct Assembly {
             folder: folder,
             logger: logger
         )
+        // Its debug messages are about the program's insides.
+        var lifecycleLogger = logger
+        lifecycleLogger.logLevel = max(logger.logLevel, .info)
         group = ServiceGroup(
             configuration: ServiceGroupConfiguration(
                 services: [
+                    .init(service: Repeats(logs: serverLogs)),
                     .init(service: engine),
                     .init(
                         service: Reloader(
@@ -160,9 +174,10 @@ struct Assembly {
                         )
                     ),
                     .init(service: ingest, failureTerminationBehavior: .gracefullyShutdownGroup),
+                    .init(service: Farewell(health: health)),
                 ],
                 gracefulShutdownSignals: [.sigterm, .sigint],
-                logger: logger
+                logger: lifecycleLogger
             )
         )
     }
@@ -194,6 +209,24 @@ struct Assembly {
 /// Settings that do not go together, and what to do.
 struct SettingsError: Error, CustomStringConvertible {
     var description: String
+}
+
+/// Tells what the log left out as repeats.
+private struct Repeats: Service {
+    let logs: ServerLogs
+
+    func run() async { await cancelWhenGracefulShutdown { await logs.tellRepeats() } }
+}
+
+/// The first to stop: says so to whoever asks.
+private struct Farewell: Service {
+    let health: HealthPages
+
+    func run() async throws {
+        try? await gracefulShutdown()  // cancelled, it stops as well
+        health.stop()
+        ServiceManager.notify(.stopping)
+    }
 }
 
 /// Log and delivery as a service: they work from their creation on, and stop when all before them in

@@ -69,7 +69,10 @@ enum Main {
             // What is not on the command line is called what it is there.
             let message = Hydrant.message(for: error)
             let sources = layers.values.filter { $0.setting.isNamed(in: message) }.map(\.source)
-            guard Hydrant.exitCode(for: error) == .validationFailure, !sources.isEmpty else {
+            // An option that there is not is the command line's; the message may guess at others.
+            guard Hydrant.exitCode(for: error) == .validationFailure, !sources.isEmpty,
+                !message.hasPrefix("Unknown option")
+            else {
                 Hydrant.exit(withError: error)
             }
             fail("\(sources.joined(separator: ", ")): \(message)")

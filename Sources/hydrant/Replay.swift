@@ -70,6 +70,9 @@ struct Replay: AsyncParsableCommand {
             defer { client.shutDown() }
             try await Complaint.catching {
                 let folder = URL(fileURLWithPath: dataDir).standardizedFileURL.path
+                guard FileManager.default.fileExists(atPath: folder) else {
+                    throw SettingsError(description: "the data folder \(folder) does not exist")
+                }
                 let time = SystemTime()
                 let backfill = try ManifestBackfill(
                     stream: stream,

@@ -4,6 +4,7 @@ internal import Destinations
 internal import DurableLog
 internal import Foundation
 internal import Logging
+internal import Observability
 internal import Records
 internal import ServiceLifecycle
 internal import SigV4
@@ -52,6 +53,11 @@ struct Serve: AsyncParsableCommand {
     )
     var endpointSettings: String?
 
+    @Option(
+        help: "Seconds beyond its buffers' interval that a record may wait until /ready says no."
+    )
+    var freshnessBound = 3600
+
     @Option(help: "What an answered put has gone through: fsync, or os for the page cache alone.")
     var durability = Durability.fsync
 
@@ -67,8 +73,17 @@ struct Serve: AsyncParsableCommand {
     @Option(help: "The account in this server's ARNs.")
     var accountID = "000000000000"
 
-    @Option(help: "The least severe log messages that are shown.")
-    var logLevel = LogLevel.info
+    @Option(
+        help: ArgumentHelp(
+            "The least severe log messages that are shown: info, or info,ingest=debug,delivery=error.",
+            discussion: """
+                Levels are debug, info, notice, warning and error; the parts with levels of their \
+                own are server, ingest, log, delivery and transforms.
+                """,
+            valueName: "levels"
+        )
+    )
+    var logLevel = LogLevels(.info)
 
     @Option(help: "How log lines look: text or json.")
     var logFormat = LogFormat.text
@@ -91,15 +106,6 @@ struct Serve: AsyncParsableCommand {
     @Flag(help: "Encrypt the logs of all streams, whether or not encryption was started for them.")
     var encryptAtRest = false
 
-    /// How severe a log message is.
-    enum LogLevel: String, ExpressibleByArgument, CaseIterable {
-        case debug
-        case info
-        case notice
-        case warning
-        case error
-    }
-
     /// What a log line is.
     enum LogFormat: String, ExpressibleByArgument, CaseIterable {
         case text
@@ -111,6 +117,9 @@ struct Serve: AsyncParsableCommand {
         guard (1...9).contains(compressionLevel) else {
             throw ValidationError("--compression-level is 1 to 9")
         }
+        guard (0...1_000_000_000).contains(freshnessBound) else {
+            throw ValidationError("--freshness-bound is 0 seconds or more")
+        }
         guard s3RetryDuration >= 0 else {
             throw ValidationError("--s3-retry-duration is 0 seconds or more")
         }
@@ -118,24 +127,12 @@ struct Serve: AsyncParsableCommand {
     }
 
     func run() async throws {
-        let logger = makeLogger()
         try await Complaint.catching {
-            let assembly = try Assembly(settings: self, logger: logger)
+            let metrics = PrometheusRegistry(help: ServerMetrics.help)
+            let logs = ServerLogs(levels: logLevel, format: logFormat, metrics: metrics)
+            let assembly = try Assembly(settings: self, logs: logs, metrics: metrics)
             try await assembly.run()
         }
-    }
-
-    private func makeLogger() -> Logger {
-        let format = logFormat
-        LoggingSystem.bootstrap { label in
-            switch format {
-            case .text: StreamLogHandler.standardError(label: label)
-            case .json: JSONLogHandler(label: label)
-            }
-        }
-        var logger = Logger(label: "hydrant")
-        logger.logLevel = Logger.Level(rawValue: logLevel.rawValue) ?? .info
-        return logger
     }
 }
 

@@ -144,7 +144,7 @@ import Testing
         var bytes = [UInt8](repeating: 0, count: OutcomeRecord.Progress.byteCount)
         bytes.withUnsafeMutableBytes { progress.write(to: $0) }
         let frame = RecordBatch([[0] + bytes, [1] + Array("X".utf8), [1] + Array("Y".utf8)])
-        try await outcome.append(frame, arrival: harness.time.now())
+        _ = try await outcome.append(frame, arrival: harness.time.now())
         await logs.close(source)
         await logs.close(outcome.log)
         logs.shutDown()

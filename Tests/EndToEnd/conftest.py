@@ -16,7 +16,7 @@ import pytest
 from buckets import FolderBucket, S3Bucket
 from keys import KEYS, write_keys
 from seaweed import SeaweedFS, fresh_bucket_name
-from server import BINARY, Hydrant, clean_environment
+from server import BINARY, Hydrant, leads_elsewhere
 from streams import create_stream, fresh_name
 
 COUNTS = pytest.StashKey[list[str]]()
@@ -27,8 +27,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Keeps this process's AWS clients from the user's own settings and from the network."""
     config.stash[COUNTS] = []
     config.stash[SERVERS] = []
-    kept = clean_environment()
-    for name in set(os.environ) - set(kept):
+    for name in filter(leads_elsewhere, list(os.environ)):
         del os.environ[name]
     os.environ["AWS_CONFIG_FILE"] = os.environ["AWS_SHARED_CREDENTIALS_FILE"] = os.devnull
     os.environ["AWS_EC2_METADATA_DISABLED"] = "true"

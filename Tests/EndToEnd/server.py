@@ -250,12 +250,18 @@ class Hydrant:
         return sum(each.st_blocks * 512 for each in files)
 
 
+def leads_elsewhere(name: str) -> bool:
+    """Whether a variable would lead an AWS client to another place than the test's."""
+    return name.startswith("AWS_") or name.lower().endswith("_proxy")
+
+
 def clean_environment() -> dict[str, str]:
-    """This process's environment without what would lead an AWS client elsewhere."""
+    """This process's environment for children: without what leads an AWS client elsewhere, and
+    without what tells the tests, not the server, what to do."""
     return {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith("AWS_") and not name.lower().endswith("_proxy")
+        if not leads_elsewhere(name) and not name.startswith("HYDRANT_")
     }
 
 

@@ -61,7 +61,7 @@ import Testing
         var accepted = 0
         for round in 0..<rounds {
             let body = mutated(&generator)
-            let operation: PutBodyScanner.Operation = round % 8 == 0 ? .putRecord : .putRecordBatch
+            let operation: PutOperation = round % 8 == 0 ? .putRecord : .putRecordBatch
             do throws(FirehoseError) {
                 _ = try PutBodyScanner.scan(body.span, operation)
                 accepted += 1

@@ -8,7 +8,7 @@ import Testing
 @Suite struct PutBodyScannerTests {
     private func scan(
         _ json: String,
-        _ operation: PutBodyScanner.Operation = .putRecordBatch
+        _ operation: PutOperation = .putRecordBatch
     )
         throws(FirehoseError) -> PutBodyScanner.Put
     {
@@ -17,7 +17,7 @@ import Testing
 
     private func code(
         _ json: String,
-        _ operation: PutBodyScanner.Operation = .putRecordBatch
+        _ operation: PutOperation = .putRecordBatch
     )
         -> FirehoseError.Code?
     {

@@ -25,6 +25,7 @@ final class FakeBackend: RecordAppender, DeliveryStreamRegistry {
     func append(
         _ batch: RecordBatch,
         toStream name: String,
+        by operation: PutOperation,
         completion: @escaping @Sendable (Result<AppendReceipt, FirehoseError>) -> Void
     ) {
         let refusal = state.withLock { state in
@@ -106,6 +107,11 @@ func withServer(
         port: 0,
         appender: backend,
         registry: backend,
+        pages: [
+            "/health": StatusPage(contentType: "application/json") {
+                StatusPage.Content(#"{"status":"ok"}"#)
+            }
+        ],
         time: SystemTime(),
         options: options,
         logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }

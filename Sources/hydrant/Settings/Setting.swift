@@ -116,7 +116,7 @@ enum SettingsTable {
         SETTINGS:
           An option counts before its variable, and that before the member of the file of --config (or
           HYDRANT_CONFIG), a JSON object. Flags are true or false there, what may be repeated is an
-          array, or has ';' between its values in the environment. HYDRANT_MASTER_KEY holds the key
+          array, or has ';' or a new line between its values in the environment. HYDRANT_MASTER_KEY holds the key
           itself. Names that are not known are refused.
 
         \(text)
@@ -139,6 +139,10 @@ enum SettingsTable {
                 abstract = String(abstract[..<range.lowerBound])
             }
             if setting.kind == .flag { fallback = "off" }
+            if setting.isElsewhere {
+                fallback = "none"
+                abstract += " The variable holds the key itself."
+            }
             lines.append(
                 "| `--\(setting.option)` | `\(setting.variable)` | `\(setting.member)` "
                     + "| \(fallback) | \(abstract) |"

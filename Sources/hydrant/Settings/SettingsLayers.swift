@@ -30,8 +30,14 @@ struct SettingsLayers {
         accepted: Set<String>
     ) async throws {
         // An empty variable is none, as compose files make them.
-        let environment = environment.filter { !$0.value.isEmpty }
-        try Self.checkNames(environment)
+        var environment = environment.filter { !$0.value.isEmpty }
+        try Self.checkNames(environment, isPortGiven: Self.given("port", in: arguments) != nil)
+        for setting in Setting.all where setting.kind == .list {
+            guard let text = environment[setting.variable] else { continue }
+            environment[setting.variable] = text.split(whereSeparator: { ";\n".contains($0) })
+                .map { $0.trimmingCharacters(in: .whitespaces) }.filter { !$0.isEmpty }
+                .joined(separator: ";")
+        }
         let path =
             Self.given("config", in: arguments).flatMap(\.self)
             ?? environment["HYDRANT_CONFIG"]
@@ -111,7 +117,10 @@ struct SettingsLayers {
             || rest.wholeMatch(of: /PORT_[0-9]+_(TCP|UDP)(_(PROTO|PORT|ADDR))?/) != nil
     }
 
-    private static func checkNames(_ environment: [String: String]) throws {
+    private static func checkNames(
+        _ environment: [String: String],
+        isPortGiven: Bool
+    ) throws {
         let known = Setting.all.map(\.variable) + ["HYDRANT_CONFIG"]
         for name in environment.keys.sorted()
         where name.hasPrefix(Setting.variablePrefix) && !known.contains(name)
@@ -122,7 +131,7 @@ struct SettingsLayers {
                     + "`hydrant settings` lists them"
             )
         }
-        if let port = environment["HYDRANT_PORT"], port.contains("://") {
+        if !isPortGiven, let port = environment["HYDRANT_PORT"], port.contains("://") {
             throw SettingsError(
                 description: "HYDRANT_PORT: '\(port)' is not a port. Kubernetes makes such a "
                     + "variable for a service that is called hydrant: set enableServiceLinks: false "
@@ -204,7 +213,9 @@ struct SettingsLayers {
 extension Setting {
     /// What a value of the settings file should have been; nil where it is right.
     fileprivate func refusal(of value: JSONValue) -> String? {
-        switch (kind, value) {
+        let texts = [value.string].compactMap(\.self) + (value.array ?? []).compactMap(\.string)
+        guard !texts.contains(where: { $0.utf8.contains(0) }) else { return "it has a zero byte" }
+        return switch (kind, value) {
         case (.flag, .boolean): nil
         case (.flag, _): "true or false is wanted"
         case (.list, .array(let items)) where items.allSatisfy { $0.string != nil }: nil

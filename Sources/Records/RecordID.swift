@@ -1,0 +1,21 @@
+/// What a producer is answered for a record: opaque to it, and never given twice.
+package struct RecordID: Sendable, Hashable, CustomStringConvertible {
+    /// The log's own number.
+    package var logIdentity: UInt64
+    /// The record's number in the log.
+    package var number: UInt64
+
+    /// An id.
+    package init(logIdentity: UInt64, number: UInt64) {
+        self.logIdentity = logIdentity
+        self.number = number
+    }
+
+    /// 32 hexadecimal digits.
+    package var description: String { Self.digits(logIdentity) + Self.digits(number) }
+
+    private static func digits(_ number: UInt64) -> String {
+        let text = String(number, radix: 16)
+        return String(repeating: "0", count: 16 - text.utf8.count) + text
+    }
+}

@@ -1,0 +1,68 @@
+internal import Delivery
+internal import Foundation
+internal import Ingest
+internal import Metrics
+internal import Observability
+internal import Synchronization
+
+/// What is measured of the process itself; names as in Prometheus' client libraries.
+final class ServerMetrics: Sendable {
+    private let cpu: FloatingPointCounter
+    /// CPU seconds that are counted already.
+    private let counted = Mutex(0.0)
+    private let memory: Gauge
+    private let files: Gauge
+    private let sync: Metrics.Timer
+
+    /// All that this server's metrics mean.
+    static let help = DeliveryMetrics.help.merging(IngestMetrics.help) { first, _ in first }
+        .merging(
+            [
+                "hydrant_build_info": "1, with the version as a label.",
+                "hydrant_log_sync_seconds": "How long syncs of what was put take.",
+                "hydrant_log_lines_total":
+                    "Messages to the log by level, also those that are left out as repeats.",
+                "process_start_time_seconds": "When the process started, in seconds since 1970.",
+                "process_cpu_seconds_total": "CPU time of the process.",
+                "process_resident_memory_bytes": "Memory of the process.",
+                "process_open_fds": "Files and sockets that it has open.",
+            ]
+        ) { first, _ in first }
+
+    init(_ registry: PrometheusRegistry) {
+        cpu = FloatingPointCounter(label: "process_cpu_seconds_total", factory: registry)
+        memory = Gauge(label: "process_resident_memory_bytes", factory: registry)
+        files = Gauge(label: "process_open_fds", factory: registry)
+        sync = Metrics.Timer(label: "hydrant_log_sync_seconds", factory: registry)
+        Gauge(label: "process_start_time_seconds", factory: registry)
+            .record(Date().timeIntervalSince1970)
+        Gauge(
+            label: "hydrant_build_info",
+            dimensions: [("version", Version.current)],
+            factory: registry
+        ).record(1)
+    }
+
+    /// A sync took so long.
+    func synced(_ duration: Duration) { sync.record(duration: duration) }
+
+    /// Looks at the process.
+    func update() {
+        var usage = rusage()
+        getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage)
+        let time = [usage.ru_utime, usage.ru_stime]
+        let seconds = time.reduce(0) { $0 + Double($1.tv_sec) + Double($1.tv_usec) / 1e6 }
+        counted.withLock { counted in
+            cpu.increment(by: max(0, seconds - counted))
+            counted = max(seconds, counted)
+        }
+        if let pages = try? String(contentsOfFile: "/proc/self/statm", encoding: .utf8)
+            .split(separator: " ").dropFirst().first.flatMap({ Double($0) })
+        {
+            memory.record(pages * Double(getpagesize()))
+        }
+        if let open = try? FileManager.default.contentsOfDirectory(atPath: "/proc/self/fd") {
+            files.record(Double(open.count - 1))
+        }
+    }
+}
