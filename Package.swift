@@ -117,6 +117,7 @@ let package = Package(
             name: "hydrant",
             dependencies: [
                 "Records", "Parsing", "Platform", "SigV4", "Egress", "Sealing", "DurableLog",
+                "Compression",
                 "Destinations", "TransformHost", "Delivery", "Ingest", "Client", "Observability",
                 logging, metrics, lifecycle, systemPackage,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),

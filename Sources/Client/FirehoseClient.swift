@@ -42,12 +42,41 @@ package final class FirehoseClient: Sendable {
     /// Ends the client; call once, last.
     package func shutDown() { http.shutDown() }
 
+    /// Whose operations.
+    package enum Interface: String, Sendable {
+        /// AWS's API.
+        case firehose = "Firehose_20150804"
+        /// This program's own.
+        case hydrant = "Hydrant_20261121"
+    }
+
     /// Calls an operation.
     ///
     /// - Throws: `Failure`; `CancellationError`.
-    package func call(_ operation: String, _ input: JSONValue) async throws -> JSONValue {
-        let response = try await send(operation, body: [UInt8](try JSONEncoder().encode(input)))
-        return try Self.decode(response)
+    package func call(
+        _ operation: String,
+        _ input: JSONValue,
+        of interface: Interface = .firehose
+    ) async throws -> JSONValue {
+        let body = [UInt8](try JSONEncoder().encode(input))
+        return try Self.decode(try await send(operation, of: interface, body: body))
+    }
+
+    /// Reads a page of the server, such as `/metrics`.
+    ///
+    /// - Throws: `Failure`; `CancellationError`.
+    package func page(_ path: String) async throws -> String {
+        let url = endpoint.url.dropLast() + path
+        let headers = [(name: "Host", value: endpoint.authority)]
+        let body = try await send(
+            HTTPRequest(
+                method: "GET",
+                url: String(url),
+                headers: headers,
+                maximumResponseBytes: 256 * 1024 * 1024
+            )
+        )
+        return String(decoding: body, as: UTF8.self)
     }
 
     /// Puts records, 1 to 500 of at most 4 MiB.
@@ -64,7 +93,7 @@ package final class FirehoseClient: Sendable {
             body += #"""#.utf8
         }
         body += "}]}".utf8
-        let response = try await send("PutRecordBatch", body: body)
+        let response = try await send("PutRecordBatch", of: .firehose, body: body)
         guard let answer = try? JSONDecoder().decode(PutAnswer.self, from: Data(response)),
             answer.entries.count == records.count
         else {
@@ -104,11 +133,15 @@ package final class FirehoseClient: Sendable {
     }
 
     /// Sends a request, and gives the body of an answer that is not an error.
-    private func send(_ operation: String, body: [UInt8]) async throws -> [UInt8] {
+    private func send(
+        _ operation: String,
+        of interface: Interface,
+        body: [UInt8]
+    ) async throws -> [UInt8] {
         var headers: [(name: String, value: String)] = [
             ("Host", endpoint.authority),
             ("Content-Type", "application/x-amz-json-1.1"),
-            ("X-Amz-Target", "Firehose_20150804.\(operation)"),
+            ("X-Amz-Target", "\(interface.rawValue).\(operation)"),
         ]
         if let signer {
             let request = RequestSigner.Request(
@@ -119,13 +152,19 @@ package final class FirehoseClient: Sendable {
             )
             headers = signer.sign(request, at: time.now())
         }
-        var request = HTTPRequest(
-            method: "POST",
-            url: endpoint.url,
-            headers: headers,
-            body: .bytes(body),
-            maximumResponseBytes: 16 * 1024 * 1024
+        return try await send(
+            HTTPRequest(
+                method: "POST",
+                url: endpoint.url,
+                headers: headers,
+                body: .bytes(body),
+                maximumResponseBytes: 16 * 1024 * 1024
+            )
         )
+    }
+
+    private func send(_ request: HTTPRequest) async throws -> [UInt8] {
+        var request = request
         request.certificateAuthorities = endpoint.certificateAuthorities
         let response: HTTPResponse
         do {

@@ -55,6 +55,8 @@ struct BufferStateMachine {
     private var oldestArrival: Timestamp?
     /// When its buffer began to wait.
     private var waitingSince: Timestamp?
+    /// Up to here nothing waits for its buffer to be full.
+    private var flushed: LogMark?
     private var inFlight: [InFlight]
     private(set) var nextSequence: UInt64
 
@@ -112,6 +114,15 @@ struct BufferStateMachine {
         // Counters may jump over damage, never back: a plain comparison is safe.
         let waiting = max(tail.bytes, start.bytes) - start.bytes
         let size = bounds.bytes(waiting: waiting)
+        if let flushed, flushed.position > start.position {
+            return .seal(
+                from: start,
+                limit: tail.position < flushed.position ? tail : flushed,
+                bytes: size,
+                sequence: nextSequence,
+                oldestArrival: oldestArrival
+            )
+        }
         if waiting >= size || now >= due {
             return .seal(
                 from: start,
@@ -133,6 +144,14 @@ struct BufferStateMachine {
     mutating func arrivalFound(_ arrival: Timestamp, now: Timestamp, since: Timestamp? = nil) {
         oldestArrival = min(arrival, now)
         waitingSince = min(since ?? arrival, now)
+    }
+
+    /// What is before a mark goes out now; what comes behind it waits as ever.
+    mutating func flush(to mark: LogMark) {
+        guard mark.position > max(start.position, flushed?.position ?? start.position) else {
+            return
+        }
+        flushed = mark
     }
 
     /// How many buffers are sealed and not settled.

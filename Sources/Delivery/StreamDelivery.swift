@@ -230,6 +230,23 @@ final class StreamDelivery: Sendable {
         for pipeline in pipelines { pipeline.updateMetrics() }
     }
 
+    /// Sends what is before a target, and gives how many records of it are on their way; nil where they
+    /// stay in the log.
+    ///
+    /// What was transformed is a second way, whose end is known once the first has come to its own.
+    func flush(_ target: inout FlushTarget) -> UInt64? {
+        let (outcome, backup) = parts.withLock { ($0.outcome, $0.backup) }
+        guard main.pipeline.settings.withLock({ !$0.isParked }) else { return nil }
+        var pending = main.pipeline.flush(to: target.source)
+        if let backup { pending = max(pending, backup.pipeline.flush(to: target.source)) }
+        guard let outcome else { return pending }
+        if target.outcome == nil, main.pipeline.hasPassed(target.source) {
+            target.outcome = outcome.log.log.tail
+        }
+        guard let mark = target.outcome else { return max(pending, 1) }
+        return pending + outcome.way.pipeline.flush(to: mark)
+    }
+
     /// The age of the oldest record that is not delivered, and how long buffers wait before they are
     /// sent; nil where nothing waits.
     func freshness(now: Timestamp) -> (age: Duration, interval: Duration)? {

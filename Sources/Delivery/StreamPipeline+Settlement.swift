@@ -5,6 +5,21 @@ internal import Synchronization
 
 /// The end of a buffer.
 extension StreamPipeline {
+    /// Cuts what is before a mark without waiting for more, and gives how many records of it are not
+    /// settled.
+    func flush(to mark: LogMark) -> UInt64 {
+        guard !hasPassed(mark) else { return 0 }
+        machine.withLock { $0.flush(to: mark) }
+        signal.notify()
+        let passed = log.checkpoint(of: role.reader).records
+        return max(mark.records, passed + 1) - passed
+    }
+
+    /// Whether all before a mark is settled.
+    func hasPassed(_ mark: LogMark) -> Bool {
+        log.checkpoint(of: role.reader).position >= mark.position
+    }
+
     /// Settles a delivered buffer.
     ///
     /// One that an earlier buffer holds up is marked, so that a restart does not begin it anew.

@@ -32,6 +32,7 @@ package final class StreamRegistry: DeliveryStreamRegistry, RecordAppender, Send
         var delivery: StreamDelivery
         var limiter: ThroughputLimiter?
         let metrics: StreamMetrics
+        let tap = StreamTap()
     }
 
     /// Opens all streams of a data folder and starts their delivery.
@@ -140,14 +141,7 @@ package final class StreamRegistry: DeliveryStreamRegistry, RecordAppender, Send
         completion: @escaping StreamLog.Completion
     ) {
         let began = ContinuousClock.now
-        let found = entries.withLock { entries -> Result<Active, FirehoseError> in
-            switch entries[name] {
-            case .active(let active): .success(active)
-            case .creating, .deleting: .failure(notActive(name))
-            case nil: .failure(.notFound(name, account: identity.account))
-            }
-        }
-        switch found {
+        switch found(name) {
         case .success(let active):
             let count =
                 active.limiter?.admit(batch, now: shared.options.time.now()) ?? batch.recordCount
@@ -159,9 +153,12 @@ package final class StreamRegistry: DeliveryStreamRegistry, RecordAppender, Send
                 return completion(.failure(.slowDown))
             }
             let admitted = count < batch.recordCount ? batch.prefix(count) : batch
+            let (tap, time) = (active.tap, shared.options.time)
             active.log.append(admitted) { result in
                 switch result {
-                case .success: metrics.accepted(admitted, operation)
+                case .success(let receipt):
+                    metrics.accepted(admitted, operation)
+                    tap.offer(admitted, receipt, now: time.now)
                 case .failure(let error):
                     if error.code == .serviceUnavailable { metrics.throttled(admitted.recordCount) }
                 }
@@ -169,6 +166,17 @@ package final class StreamRegistry: DeliveryStreamRegistry, RecordAppender, Send
                 completion(result)
             }
         case .failure(let error): completion(.failure(error))
+        }
+    }
+
+    /// The stream of that name, which takes records.
+    func found(_ name: String) -> Result<Active, FirehoseError> {
+        entries.withLock { entries in
+            switch entries[name] {
+            case .active(let active): .success(active)
+            case .creating, .deleting: .failure(notActive(name))
+            case nil: .failure(.notFound(name, account: identity.account))
+            }
         }
     }
 

@@ -28,6 +28,7 @@ package final class IngestServer: Service {
     ///   - port: A port.
     ///   - appender: Takes records.
     ///   - registry: Keeps the streams.
+    ///   - streamOperator: Serves the operations that AWS does not have; nil for none.
     ///   - isStrict: With the API model's own patterns where they would be relaxed otherwise.
     ///   - access: Who may do what; nil lets everybody do everything.
     ///   - transportSecurity: TLS; nil for none.
@@ -42,6 +43,7 @@ package final class IngestServer: Service {
         port: Int,
         appender: any RecordAppender,
         registry: any DeliveryStreamRegistry,
+        streamOperator: (any StreamOperator)? = nil,
         isStrict: Bool = false,
         access: AccessControl? = nil,
         transportSecurity: TransportSecurity? = nil,
@@ -59,7 +61,12 @@ package final class IngestServer: Service {
         self.transportSecurity = transportSecurity
         service = IngestService(
             appender: appender,
-            control: ControlPlane(registry: registry, time: time, isStrict: isStrict),
+            control: ControlPlane(
+                registry: registry,
+                time: time,
+                isStrict: isStrict,
+                streamOperator: streamOperator
+            ),
             access: access,
             pages: pages,
             metrics: metrics,

@@ -1,6 +1,6 @@
 package import Records
 
-/// The operations of the Firehose API.
+/// The operations of the Firehose API, and this server's own.
 package enum Operation: String, CaseIterable, Sendable {
     case createDeliveryStream = "CreateDeliveryStream"
     case deleteDeliveryStream = "DeleteDeliveryStream"
@@ -14,11 +14,17 @@ package enum Operation: String, CaseIterable, Sendable {
     case tagDeliveryStream = "TagDeliveryStream"
     case untagDeliveryStream = "UntagDeliveryStream"
     case updateDestination = "UpdateDestination"
+    case flushDeliveryStream = "FlushDeliveryStream"
+    case tailDeliveryStream = "TailDeliveryStream"
 
-    static let targetPrefix = "Firehose_20150804."
+    /// Whether AWS does not have it.
+    private var isOwn: Bool { self == .flushDeliveryStream || self == .tailDeliveryStream }
 
     private static let byTarget = Dictionary(
-        uniqueKeysWithValues: allCases.map { (targetPrefix + $0.rawValue, $0) }
+        uniqueKeysWithValues: allCases.map { operation in
+            let prefix = operation.isOwn ? "Hydrant_20261121." : "Firehose_20150804."
+            return (prefix + operation.rawValue, operation)
+        }
     )
 
     /// Finds the operation that an `X-Amz-Target` header names.
@@ -38,7 +44,7 @@ package enum Operation: String, CaseIterable, Sendable {
     }
 
     /// Its name in policies.
-    var action: String { "firehose:\(rawValue)" }
+    var action: String { (isOwn ? "hydrant:" : "firehose:") + rawValue }
 
     /// What the operation takes.
     var input: Shape {
@@ -53,6 +59,8 @@ package enum Operation: String, CaseIterable, Sendable {
         case .tagDeliveryStream: .tagDeliveryStream
         case .untagDeliveryStream: .untagDeliveryStream
         case .updateDestination: .updateDestination
+        case .flushDeliveryStream: .flushDeliveryStream
+        case .tailDeliveryStream: .tailDeliveryStream
         case .putRecord, .putRecordBatch: .structure()  // `PutBodyScanner` knows theirs
         }
     }

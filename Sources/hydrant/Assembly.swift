@@ -123,6 +123,7 @@ struct Assembly {
             port: settings.port,
             appender: registry,
             registry: registry,
+            streamOperator: registry,
             isStrict: isStrict,
             access: access,
             transportSecurity: transportSecurity,

@@ -8,8 +8,8 @@ struct Hydrant: AsyncParsableCommand {
         abstract: "Amazon Data Firehose delivery streams on your own machines.",
         version: Version.current,
         subcommands: [
-            Serve.self, Put.self, Streams.self, Transform.self, Replay.self, Unseal.self,
-            Settings.self,
+            Serve.self, Put.self, Streams.self, Tail.self, Stats.self, Flush.self,
+            Transform.self, Replay.self, Unseal.self, Settings.self,
         ]
     )
 }

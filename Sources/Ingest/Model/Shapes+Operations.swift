@@ -87,5 +87,15 @@ extension Shape {
         .required("DeliveryStreamName", .deliveryStreamName)
     )
 
+    static let flushDeliveryStream = structure(
+        .required("DeliveryStreamName", .deliveryStreamName),
+        .optional("Token", .text(1...200, "[0-9a-f.-]+"))
+    )
+
+    static let tailDeliveryStream = structure(
+        .required("DeliveryStreamName", .deliveryStreamName),
+        .optional("NextToken", .text(1...200, "[0-9a-f.]+"))
+    )
+
     private static let destinationID = text(1...100, "[a-zA-Z0-9-]+")
 }

@@ -8,6 +8,8 @@ struct ControlPlane: Sendable {
     let time: any TimeSource
     /// Whether the model's own patterns are in force; see `Shape.Text.relaxedPattern`.
     let isStrict: Bool
+    /// Nil where the server's own operations are not served.
+    var streamOperator: (any StreamOperator)?
 
     /// Answers any operation but the puts.
     ///
@@ -50,6 +52,8 @@ struct ControlPlane: Sendable {
         case .tagDeliveryStream: try await tag(name, request)
         case .untagDeliveryStream: try await untag(name, request)
         case .updateDestination: try await updateDestination(name, request)
+        case .flushDeliveryStream: return try flush(name, request)
+        case .tailDeliveryStream: return try tail(name, request)
         case .putRecord, .putRecordBatch:
             throw FirehoseError(.internalFailure, "puts do not come this way")
         }

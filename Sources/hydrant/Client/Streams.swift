@@ -36,7 +36,8 @@ struct Streams: AsyncParsableCommand {
             abstract: "Prints a stream's DeliveryStreamDescription as JSON."
         )
 
-        @Argument(help: "The stream's name.") var name: String
+        @Argument(help: "The stream's name.", completion: ClientOptions.streamNames) var name:
+            String
         @OptionGroup var client: ClientOptions
 
         func run() async throws {
@@ -66,7 +67,8 @@ struct Streams: AsyncParsableCommand {
     struct Update: AsyncParsableCommand {
         static let configuration = CommandConfiguration(abstract: "Changes a stream's destination.")
 
-        @Argument(help: "The stream's name.") var name: String
+        @Argument(help: "The stream's name.", completion: ClientOptions.streamNames) var name:
+            String
         @Argument(
             help: """
                 A JSON file in the shape of UpdateDestination; - for standard input. The name, the \
@@ -97,7 +99,8 @@ struct Streams: AsyncParsableCommand {
             abstract: "Deletes a stream, with the records that it still holds."
         )
 
-        @Argument(help: "The stream's name.") var name: String
+        @Argument(help: "The stream's name.", completion: ClientOptions.streamNames) var name:
+            String
         @OptionGroup var client: ClientOptions
 
         func run() async throws {

@@ -41,6 +41,9 @@ struct ClientOptions: ParsableArguments {
         }
     }
 
+    /// Completes the names of the streams that a server has.
+    static let streamNames = CompletionKind.shellCommand("hydrant streams list 2>/dev/null")
+
     static let environment = """
         Requests are signed with AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN, and \
         go unsigned where there are none. AWS_CA_BUNDLE names the authorities of the server's \

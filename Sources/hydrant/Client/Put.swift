@@ -11,7 +11,7 @@ struct Put: AsyncParsableCommand {
         discussion: ClientOptions.environment
     )
 
-    @Argument(help: "The stream's name.")
+    @Argument(help: "The stream's name.", completion: ClientOptions.streamNames)
     var stream: String
 
     @Flag(help: "Leave out the newline that is each record's last byte otherwise.")
