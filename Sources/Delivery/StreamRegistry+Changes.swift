@@ -9,36 +9,19 @@ internal import TransformHost
 
 /// Changes of streams that are there: one at a time, on a thread of their own.
 extension StreamRegistry {
-    /// What `create` would refuse, without the stream.
-    package func check(_ stream: DeliveryStream) throws(FirehoseError) {
-        try checkRules(stream)
-        if stream.encryption != nil, !logs.hasMasterKey { throw FirehoseError(.noMasterKey) }
+    private var admission: StreamAdmission {
+        StreamAdmission(
+            policy: policy,
+            hasMasterKey: logs.hasMasterKey,
+            destinations: shared.options.recordDestinations,
+            transforms: shared.options.transforms,
+            time: shared.options.time
+        )
     }
 
-    private func checkRules(_ stream: DeliveryStream) throws(FirehoseError) {
-        try StreamRules.check(
-            stream,
-            minimumIntervalSeconds: policy.minimumBufferIntervalSeconds,
-            acceptsUndeliverable: policy.acceptsUndeliverable,
-            now: shared.options.time.now()
-        )
-        if ErrorOutputType(of: stream.destination.kind) != nil,
-            StreamRules.undeliverableMembers(of: stream.destination).isEmpty
-        {
-            _ = try shared.options.recordDestinations?.make(
-                stream.destination,
-                stream: stream.name
-            )
-        }
-        guard let lambda = try StreamRules.processing(of: stream)?.lambda else { return }
-        guard let transforms = shared.options.transforms else {
-            throw FirehoseError(.invalidArgument, "LambdaArn: this server runs no transforms")
-        }
-        do throws(TransformProgram.Failure) {
-            try transforms.check(lambda.name)
-        } catch {
-            throw FirehoseError(.invalidArgument, "LambdaArn: \(error)")
-        }
+    /// What `create` would refuse, without the stream.
+    package func check(_ stream: DeliveryStream) throws(FirehoseError) {
+        try admission.check(stream)
     }
 
     /// One change of the configuration; see the protocol.
@@ -109,7 +92,7 @@ extension StreamRegistry {
     private func store(_ stream: DeliveryStream, over active: Active) throws {
         guard stream != active.stream else { return }
         // What the server asks of streams today does not hold up other changes of older ones.
-        if stream.destination != active.stream.destination { try checkRules(stream) }
+        if stream.destination != active.stream.destination { try admission.checkRules(stream) }
         try active.delivery.prepare(stream)
         try StreamFile.store(stream, path(of: stream.name))
         try active.delivery.update(stream)

@@ -3,6 +3,7 @@ package import Records
 
 /// What an operator asks of streams beside AWS's API.
 extension StreamRegistry: StreamOperator {
+    /// See `StreamOperator`.
     package func tail(
         _ stream: String,
         after place: String?
@@ -31,6 +32,7 @@ extension StreamRegistry: StreamOperator {
         )
     }
 
+    /// See `StreamOperator`.
     package func flush(
         _ stream: String,
         token: String?

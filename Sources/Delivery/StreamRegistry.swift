@@ -17,7 +17,7 @@ package final class StreamRegistry: DeliveryStreamRegistry, RecordAppender, Send
     let logger: Logger
     let entries = Mutex<[String: Entry]>([:])
 
-    private static let suffix = ".stream"
+    static let suffix = ".stream"
 
     enum Entry {
         case creating

@@ -58,6 +58,57 @@ package struct DeclaredStreams: Sendable {
         }
     }
 
+    /// What `apply` would find at a path, document by document, without changing anything.
+    ///
+    /// - Returns: The stream of each document, or why it cannot be had.
+    package func examine(_ path: String) -> [Result<DeliveryStream, Failure>] {
+        var found: [Result<DeliveryStream, Failure>] = []
+        var names: Set<String> = []
+        do throws(Failure) {
+            for file in try files(path) {
+                do throws(Failure) {
+                    for document in try documents(in: file) {
+                        found.append(
+                            Result { () throws(Failure) in
+                                let stream = try examine(document, file)
+                                guard names.insert(stream.name).inserted else {
+                                    throw Failure(
+                                        description: "\(path): the stream \(stream.name) is "
+                                            + "declared more than once"
+                                    )
+                                }
+                                return stream
+                            }
+                        )
+                    }
+                } catch {
+                    found.append(.failure(error))
+                }
+            }
+        } catch {
+            found.append(.failure(error))
+        }
+        return found
+    }
+
+    private func examine(
+        _ document: JSONValue,
+        _ file: String
+    ) throws(Failure) -> DeliveryStream {
+        let declaration = try check(document, file)
+        do throws(FirehoseError) {
+            let wanted = try control.stream(from: declaration.document)
+            guard var current = try? control.registry.describe(wanted.name).stream else {
+                return wanted
+            }
+            // A change that the stream would not allow.
+            try control.replaceDestination(of: &current, with: wanted.destination)
+            return current
+        } catch {
+            throw Self.failure(file, declaration.name, error)
+        }
+    }
+
     private func files(_ path: String) throws(Failure) -> [String] {
         var isFolder: ObjCBool = false
         guard FileManager.default.fileExists(atPath: path, isDirectory: &isFolder) else {

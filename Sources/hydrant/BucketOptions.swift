@@ -47,6 +47,21 @@ struct BucketOptions: ParsableArguments {
         )
     }
 
+    /// The S3-compatible store that is named; nil for AWS.
+    var endpoint: String? {
+        s3Endpoint ?? Self.environment["AWS_ENDPOINT_URL_S3"]
+            ?? Self.environment["AWS_ENDPOINT_URL"]
+    }
+
+    /// Where buckets are folders; nil where they are in S3.
+    func localFolder(dataDir: String) -> String? {
+        let hasKey = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"]
+            .contains { Self.environment[$0] != nil }
+        guard localBuckets != nil || endpoint == nil && !hasKey else { return nil }
+        return localBuckets.map { URL(fileURLWithPath: $0).standardizedFileURL.path }
+            ?? dataDir + "/buckets"
+    }
+
     /// S3 where anything about it is said, folders otherwise.
     func store(
         dataDir: String,
@@ -54,15 +69,7 @@ struct BucketOptions: ParsableArguments {
         _ time: any TimeSource,
         _ logger: Logger?
     ) throws -> any BrowsableStore {
-        let environment = Self.environment
-        let endpoint =
-            s3Endpoint ?? environment["AWS_ENDPOINT_URL_S3"] ?? environment["AWS_ENDPOINT_URL"]
-        let hasKey = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"]
-            .contains { environment[$0] != nil }
-        guard localBuckets == nil, endpoint != nil || hasKey else {
-            let buckets =
-                localBuckets.map { URL(fileURLWithPath: $0).standardizedFileURL.path }
-                ?? dataDir + "/buckets"
+        if let buckets = localFolder(dataDir: dataDir) {
             logger?.info("buckets are folders", metadata: ["folder": "\(buckets)"])
             return try LocalBucketStore(folder: buckets, threads: WorkerThreads(count: 2))
         }
@@ -74,7 +81,7 @@ struct BucketOptions: ParsableArguments {
         }
         let configuration = try S3Configuration(
             endpoint: endpoint,
-            region: s3Region ?? environment["AWS_REGION"] ?? "us-east-1",
+            region: s3Region ?? Self.environment["AWS_REGION"] ?? "us-east-1",
             addressing: s3Addressing,
             credentials: credentials
         )

@@ -29,6 +29,14 @@ struct Serve: AsyncParsableCommand {
     )
     var config: String?
 
+    @Flag(
+        help: """
+            Look whether the settings, streams, files and places that they name are all right, say \
+            what is found, and end: with 1 where something is wrong. Nothing is changed.
+            """
+    )
+    var check = false
+
     @Option(help: "The address to listen on: loopback only, without --credentials or --no-auth.")
     var host = "127.0.0.1"
 
@@ -128,6 +136,11 @@ struct Serve: AsyncParsableCommand {
 
     func run() async throws {
         try await Complaint.catching {
+            if check {
+                signal(SIGPIPE, SIG_IGN)
+                guard try await ServerCheck(self).run() else { throw ExitCode.failure }
+                return
+            }
             let metrics = PrometheusRegistry(help: ServerMetrics.help)
             let logs = ServerLogs(levels: logLevel, format: logFormat, metrics: metrics)
             let assembly = try Assembly(settings: self, logs: logs, metrics: metrics)

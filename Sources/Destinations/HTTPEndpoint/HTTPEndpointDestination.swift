@@ -19,11 +19,11 @@ struct HTTPEndpointDestination: RecordDestination {
     let retryRules: RetryRules
     let errorOutputType = ErrorOutputType.httpEndpointFailed
 
-    private let url: String
-    private let entry: EndpointSettings.Entry?
+    let url: String
+    let entry: EndpointSettings.Entry?
     private let headers: [(name: String, value: String)]
     private let isCompressed: Bool
-    private let context: RecordDestinations.Context
+    let context: RecordDestinations.Context
 
     init(
         _ members: JSONValue,

@@ -23,11 +23,11 @@ final class OpenSearchDestination: RecordDestination {
     let retryRules: RetryRules
     let errorOutputType: ErrorOutputType
 
-    private let endpoint: EndpointURL
+    let endpoint: EndpointURL
     private let entry: EndpointSettings.Entry?
     private let access: EndpointSettings.Access?
     private let signer: RequestSigner?
-    private let context: RecordDestinations.Context
+    let context: RecordDestinations.Context
     private let index: String
     private let type: String
     private let rotation: IndexRotation
@@ -282,12 +282,28 @@ final class OpenSearchDestination: RecordDestination {
     private static let query = "errors,items.*.status,items.*.error.type,items.*.error.reason"
 
     private func request(_ body: [UInt8], _ reader: BulkResponseReader) -> HTTPRequest {
-        let path = endpoint.path + "/_bulk"
-        var headers = [
-            (name: "Host", value: endpoint.authority),
-            (name: "Content-Type", value: "application/x-ndjson"),
-        ]
-        if entry?.isCompressed == true { headers.append(("Content-Encoding", "gzip")) }
+        var request = request(
+            "POST",
+            endpoint.path + "/_bulk",
+            query: [("filter_path", Self.query)],
+            body: body
+        )
+        request.responseReader = reader
+        return request
+    }
+
+    /// A request with what says who we are.
+    func request(
+        _ method: String,
+        _ path: String,
+        query: [(name: String, value: String)],
+        body: [UInt8]
+    ) -> HTTPRequest {
+        var headers = [(name: "Host", value: endpoint.authority)]
+        if !body.isEmpty { headers.append(("Content-Type", "application/x-ndjson")) }
+        if entry?.isCompressed == true, !body.isEmpty {
+            headers.append(("Content-Encoding", "gzip"))
+        }
         switch access {
         case .password(let user, let password):
             let text = Data("\(user):\(password)".utf8).base64EncodedString()
@@ -298,9 +314,9 @@ final class OpenSearchDestination: RecordDestination {
         if let signer {
             headers = signer.sign(
                 RequestSigner.Request(
-                    method: "POST",
+                    method: method,
                     path: path,
-                    query: [("filter_path", Self.query)],
+                    query: query,
                     headers: headers,
                     payloadHash: Hexadecimal.text(SHA256.hash(data: body))
                 ),
@@ -308,15 +324,16 @@ final class OpenSearchDestination: RecordDestination {
             )
         }
         let seconds = entry?.timeoutSeconds ?? Self.defaultTimeoutSeconds
+        let text = query.map { "\($0.name)=\($0.value)" }.joined(separator: "&")
         var request = HTTPRequest(
-            method: "POST",
-            url: "\(endpoint.scheme)://\(endpoint.authority)\(path)?filter_path=\(Self.query)",
+            method: method,
+            url: "\(endpoint.scheme)://\(endpoint.authority)\(path)"
+                + (text.isEmpty ? "" : "?\(text)"),
             headers: headers,
-            body: .bytes(body),
+            body: body.isEmpty ? .none : .bytes(body),
             timeout: .seconds(seconds),
             stallTimeout: .seconds(seconds),
-            maximumResponseBytes: Self.maximumResponseBytes,
-            responseReader: reader
+            maximumResponseBytes: Self.maximumResponseBytes
         )
         request.certificateAuthorities = entry?.certificateAuthority
         return request

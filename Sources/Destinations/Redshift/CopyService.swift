@@ -49,6 +49,8 @@ package struct CopyService: Sendable {
 
     private let settings: CopySettings
     private let executor: (any CopyExecutor)?
+    /// Runs statements that load nothing.
+    let asking: (any CopyExecutor)?
 
     /// Loads as the settings say.
     ///
@@ -67,12 +69,15 @@ package struct CopyService: Sendable {
                     + "AWS_SECRET_ACCESS_KEY"
             )
         }
-        executor =
+        func executor(_ settings: CopySettings) -> (any CopyExecutor)? {
             switch settings.executor {
             case .psql: PsqlExecutor(settings)
             case .dataAPI: DataAPIExecutor(settings, client: client, time: time)
             case .none: nil
             }
+        }
+        self.executor = executor(settings)
+        asking = executor(settings.forAsking)
     }
 
     /// Whether a ledger lets one COPY at a time into a warehouse.

@@ -58,8 +58,8 @@ package struct CopySettings: Sendable {
     package var dataAPIEndpoint: String?
     /// A secret of AWS Secrets Manager with a user and a password, in place of DbUser.
     package var dataAPISecret: String?
-    private(set) var template: String?
-    private(set) var ledger: CopyLedger?
+    fileprivate(set) var template: String?
+    fileprivate(set) var ledger: CopyLedger?
 
     /// The defaults.
     package init() {}
@@ -133,5 +133,16 @@ struct CopyLedger: Sendable {
     func insertion(_ manifest: String, stream: String) -> String {
         "INSERT INTO \(table) (manifest, stream, loaded) VALUES (\(SQLText.literal(manifest)), "
             + "\(SQLText.literal(stream)), CURRENT_TIMESTAMP)"
+    }
+}
+
+extension CopySettings {
+    /// These settings for statements that load nothing.
+    var forAsking: CopySettings {
+        var settings = self
+        settings.ledger = nil
+        settings.template = nil
+        settings.timeout = min(timeout, .seconds(30))
+        return settings
     }
 }

@@ -23,7 +23,7 @@ struct SplunkDestination: RecordDestination {
     private let token: String
     private let acknowledgementTimeout: Duration
     private let entry: EndpointSettings.Entry?
-    private let context: RecordDestinations.Context
+    let context: RecordDestinations.Context
     /// Which acknowledgements are ours.
     private let channel = UUID().uuidString.lowercased()
 
@@ -161,7 +161,7 @@ struct SplunkDestination: RecordDestination {
         return body
     }
 
-    private func request(_ path: String, _ body: [UInt8], cookies: String) -> HTTPRequest {
+    func request(_ path: String, _ body: [UInt8], cookies: String) -> HTTPRequest {
         var headers = [
             (name: "Authorization", value: "Splunk \(token)"),
             (name: "X-Splunk-Request-Channel", value: channel),

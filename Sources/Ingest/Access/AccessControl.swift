@@ -74,6 +74,9 @@ package final class AccessControl: Sendable {
         current = Mutex(Snapshot(try CredentialsFile(path: path), region: region))
     }
 
+    /// How many keys there are.
+    package var keyCount: Int { current.withLock { $0.policies.count } }
+
     /// Reads the file again; requests under way keep to what they began with.
     ///
     /// - Throws: What is wrong with the file; the keys that were known stay known then.

@@ -1,0 +1,106 @@
+package import Destinations
+internal import Platform
+package import Records
+
+/// The streams of a data folder as they are described there, without a server: for looking at, never for
+/// changing.
+package struct StreamInspection: DeliveryStreamRegistry {
+    /// Who the server would be.
+    package let identity: ServiceIdentity
+    /// Streams that can be read, by name.
+    package private(set) var streams: [String: DeliveryStream] = [:]
+    /// Folders whose description cannot be read, and why.
+    package private(set) var unreadable: [(folder: String, reason: String)] = []
+    private let admission: StreamAdmission
+
+    /// Reads what is in a data folder; one that does not exist has no streams.
+    ///
+    /// Blocks.
+    package init(dataFolder: String, identity: ServiceIdentity, admission: StreamAdmission) {
+        self.identity = identity
+        self.admission = admission
+        let root = dataFolder + "/streams"
+        guard Folder.exists(root) else { return }
+        let names: [String]
+        do {
+            names = try Folder.list(root)
+        } catch {
+            unreadable.append((root, "\(error)"))
+            return
+        }
+        for name in names where name.hasSuffix(StreamRegistry.suffix) {
+            do {
+                let stream = try StreamFile.load(root + "/" + name)
+                streams[stream.name] = stream
+            } catch {
+                unreadable.append((root + "/" + name, "\(error)"))
+            }
+        }
+    }
+
+    /// What a stream needs of other places.
+    package struct Needs: Sendable {
+        /// Buckets, with what for.
+        package var buckets: [(name: String, use: String)] = []
+        /// Where records go one by one.
+        package var records: DestinationConfiguration?
+        /// Where objects are loaded.
+        package var warehouse: Warehouse?
+    }
+
+    /// What a stream needs; nothing where it is not delivered.
+    package static func needs(of stream: DeliveryStream) -> Needs {
+        var needs = Needs()
+        guard StreamRules.undeliverableMembers(of: stream.destination).isEmpty else { return needs }
+        let kind = stream.destination.kind
+        if let objects = stream.destination.objects {
+            let isMain = kind.isS3 || kind == .redshift
+            needs.buckets.append((objects.bucket, isMain ? "destination" : "failed records"))
+        }
+        if let backup = StreamRules.backupDestination(of: stream) {
+            needs.buckets.append((backup.bucket, "backup"))
+        }
+        if ErrorOutputType(of: kind) != nil { needs.records = stream.destination }
+        if kind == .redshift { needs.warehouse = try? Warehouse(stream.destination.members) }
+        return needs
+    }
+
+    // MARK: As a registry that changes nothing
+
+    package func check(_ stream: DeliveryStream) throws(FirehoseError) {
+        try admission.check(stream)
+    }
+
+    package func describe(
+        _ name: String
+    ) throws(FirehoseError) -> (stream: DeliveryStream, status: DeliveryStreamStatus) {
+        guard let stream = streams[name] else {
+            throw .notFound(name, account: identity.account)
+        }
+        return (stream, .active)
+    }
+
+    package func list(after start: String?, limit: Int) -> (names: [String], hasMore: Bool) {
+        (streams.keys.sorted(), false)
+    }
+
+    private static let refusal = FirehoseError(.internalFailure, "Nothing is changed here.")
+
+    package func create(_ stream: DeliveryStream) async throws(FirehoseError) {
+        throw Self.refusal
+    }
+
+    package func update(
+        _ name: String,
+        _ change: @escaping @Sendable (inout DeliveryStream) throws(FirehoseError) -> Void
+    ) async throws(FirehoseError) { throw Self.refusal }
+
+    package func startEncryption(
+        _ name: String,
+        _ encryption: StreamEncryption
+    ) async throws(FirehoseError) { throw Self.refusal }
+
+    package func stopEncryption(_ name: String) async throws(FirehoseError) { throw Self.refusal }
+
+    package func delete(_ name: String) async throws(FirehoseError) { throw Self.refusal }
+}
