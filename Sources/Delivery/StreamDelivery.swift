@@ -16,23 +16,26 @@ final class StreamDelivery: Sendable {
     private let folder: String
     private let logs: LogStore
     private let shared: StreamPipeline.Shared
-    private let main: Way
+    let main: Way
     /// Whether it cannot be told what was transformed, because the outcome log's key is missing: until
     /// the next start, nothing is.
     private let isProgressUnknown: Bool
     /// Why records can neither be read nor appended; nil where nothing is in the way.
     let sealingFailure: KeyFailure?
     /// Changes on the registry's thread for changes alone.
-    private let parts: Mutex<Parts>
+    let parts: Mutex<Parts>
 
-    private struct Parts {
+    struct Parts {
         var stage: TransformStage?
         var outcome: Outcome?
         var backup: Way?
+        /// Takes flushes on to the outcome's log.
+        var flushing: Task<Void, Never>?
     }
+    let flushes = Flushes()
 
     /// A pipeline that runs.
-    private struct Way {
+    struct Way {
         var pipeline: StreamPipeline
         var task: Task<Void, Never>
 
@@ -42,7 +45,7 @@ final class StreamDelivery: Sendable {
         }
     }
 
-    private struct Outcome {
+    struct Outcome {
         var log: OutcomeLog
         var way: Way
     }
@@ -230,23 +233,6 @@ final class StreamDelivery: Sendable {
         for pipeline in pipelines { pipeline.updateMetrics() }
     }
 
-    /// Sends what is before a target, and gives how many records of it are on their way; nil where they
-    /// stay in the log.
-    ///
-    /// What was transformed is a second way, whose end is known once the first has come to its own.
-    func flush(_ target: inout FlushTarget) -> UInt64? {
-        let (outcome, backup) = parts.withLock { ($0.outcome, $0.backup) }
-        guard main.pipeline.settings.withLock({ !$0.isParked }) else { return nil }
-        var pending = main.pipeline.flush(to: target.source)
-        if let backup { pending = max(pending, backup.pipeline.flush(to: target.source)) }
-        guard let outcome else { return pending }
-        if target.outcome == nil, main.pipeline.hasPassed(target.source) {
-            target.outcome = outcome.log.log.tail
-        }
-        guard let mark = target.outcome else { return max(pending, 1) }
-        return pending + outcome.way.pipeline.flush(to: mark)
-    }
-
     /// The age of the oldest record that is not delivered, and how long buffers wait before they are
     /// sent; nil where nothing waits.
     func freshness(now: Timestamp) -> (age: Duration, interval: Duration)? {
@@ -352,6 +338,7 @@ final class StreamDelivery: Sendable {
         let parts = parts.withLock { $0 }
         parts.outcome?.way.task.cancel()
         parts.backup?.task.cancel()
+        parts.flushing?.cancel()
     }
 
     /// Stops: no record is taken any more, what was taken is durable, no process is left, all files are

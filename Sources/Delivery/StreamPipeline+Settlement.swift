@@ -8,11 +8,18 @@ extension StreamPipeline {
     /// Cuts what is before a mark without waiting for more, and gives how many records of it are not
     /// settled.
     func flush(to mark: LogMark) -> UInt64 {
-        guard !hasPassed(mark) else { return 0 }
+        let pending = pendingRecords(before: mark)
+        guard pending > 0 else { return 0 }
         machine.withLock { $0.flush(to: mark) }
         signal.notify()
-        let passed = log.checkpoint(of: role.reader).records
-        return max(mark.records, passed + 1) - passed
+        return pending
+    }
+
+    /// Records before a mark that are not settled; 1 where nobody counted them.
+    func pendingRecords(before mark: LogMark) -> UInt64 {
+        let passed = log.checkpoint(of: role.reader)
+        guard passed.position < mark.position else { return 0 }
+        return mark.records > passed.records ? mark.records - passed.records : 1
     }
 
     /// Whether all before a mark is settled.

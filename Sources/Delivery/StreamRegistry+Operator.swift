@@ -38,56 +38,26 @@ extension StreamRegistry: StreamOperator {
         token: String?
     ) throws(FirehoseError) -> FlushProgress {
         let active = try found(stream).get()
-        var target = FlushTarget(source: active.log.tail)
+        let identity = active.log.identity
+        var number: UInt64?
         if let token {
-            guard let given = FlushTarget(token: token) else {
+            let numbers = token.split(separator: ".").compactMap { UInt64($0, radix: 16) }
+            guard numbers.count == 2 else {
                 throw FirehoseError(.invalidArgument, "The token \(token.prefix(64)) is none.")
             }
-            target = given
+            // That of a stream of the same name that is gone asks for nothing of this one.
+            if numbers[0] == identity { number = numbers[1] }
         }
-        guard let pending = active.delivery.flush(&target) else {
+        guard let flush = active.delivery.flush(number) else {
             throw FirehoseError(
                 .invalidArgument,
                 "The records of Firehose \(stream) are kept, and not delivered: the server's log "
                     + "says why."
             )
         }
-        return FlushProgress(pendingRecords: pending, token: target.token)
-    }
-}
-
-/// Up to where a flush goes, in the stream's own log and in that of what was transformed.
-struct FlushTarget {
-    var source: LogMark
-    /// Known once all of the source's is transformed.
-    var outcome: LogMark?
-
-    init(source: LogMark) { self.source = source }
-
-    init?(token: String) {
-        let marks = token.split(separator: "-", omittingEmptySubsequences: false)
-        guard (1...2).contains(marks.count), let source = Self.mark(marks[0]) else { return nil }
-        self.source = source
-        if marks.count == 2 {
-            guard let mark = Self.mark(marks[1]) else { return nil }
-            outcome = mark
-        }
-    }
-
-    var token: String {
-        ([source] + [outcome].compactMap(\.self)).map { mark in
-            [mark.position.offset, UInt64(mark.position.record), mark.records, mark.bytes]
-                .map { String($0, radix: 16) }.joined(separator: ".")
-        }.joined(separator: "-")
-    }
-
-    private static func mark(_ text: Substring) -> LogMark? {
-        let numbers = text.split(separator: ".").compactMap { UInt64($0, radix: 16) }
-        guard numbers.count == 4, let record = UInt32(exactly: numbers[1]) else { return nil }
-        return LogMark(
-            position: LogPosition(offset: numbers[0], record: record),
-            records: numbers[2],
-            bytes: numbers[3]
+        return FlushProgress(
+            pendingRecords: flush.pending,
+            token: String(identity, radix: 16) + "." + String(flush.number, radix: 16)
         )
     }
 }

@@ -54,10 +54,10 @@ final class HealthPages: Sendable {
 
     private func ready() async -> StatusPage.Content {
         var reasons: [String] = []
-        if isStopping.load(ordering: .relaxed) { reasons.append("the server is stopping") }
         if let failure = await writing.failure() {
             reasons.append("the data folder cannot be written: \(failure)")
         }
+        if isStopping.load(ordering: .relaxed) { reasons.append("the server is stopping") }
         for late in registry.lateStreams(bound: freshnessBound) {
             reasons.append(
                 "the stream \(late.stream) is stuck: its oldest undelivered record is "

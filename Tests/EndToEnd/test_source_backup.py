@@ -1,5 +1,6 @@
 """Source backup: the records as they were put, in a place of their own."""
 
+import re
 from datetime import UTC, datetime
 from functools import partial
 
@@ -233,8 +234,8 @@ def test_it_begins_with_the_records_that_are_not_delivered_yet(client, hydrant, 
     update(client, stream.stream, "1", BufferingHints=BY_SIZE_ONLY)
     stream.put(b"waiting ")
     if processors:
-        done = f"stream={stream.stream} [Delivery] transformed"
-        wait_until(lambda: hydrant.log().count(done) == 2, "both to be transformed")
+        done = re.compile(rf"(?m)\btransformed\b.*\bstream={stream.stream}$")
+        wait_until(lambda: len(done.findall(hydrant.log())) == 2, "both to be transformed")
     backed_up = b"later" if processors else b"waiting later"
     given = backup(copies.arn, Prefix="copies/", CompressionFormat="GZIP")
     update(

@@ -44,7 +44,7 @@ def test_answers_carry_what_sdks_look_for(connection, stream):
 def test_health_answers_ok(connection):
     answer = connection.exchange(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
     assert answer.status == 200
-    assert answer.json == {"status": "ok"}
+    assert answer.json["status"] == "ok"
 
 
 # MARK: JSON

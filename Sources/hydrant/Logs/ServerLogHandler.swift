@@ -76,6 +76,9 @@ struct ServerLogHandler: LogHandler {
     private let label: String
     private let shared: Shared
 
+    /// Facts that stand for one thing alone.
+    private static let names: Set = ["path", "manifest"]
+
     init(label: String, level: Logger.Level, provider: Logger.MetadataProvider?, _ shared: Shared) {
         self.label = label
         logLevel = level
@@ -94,7 +97,9 @@ struct ServerLogHandler: LogHandler {
             .merging(event.metadata ?? [:]) { _, new in new }
             .mapValues { "\($0)" }
         let message = event.message.description
-        if event.level >= .warning {
+        // What names something that is kept for somebody is said each time.
+        let isOfItsOwn = event.level >= .error && facts.keys.contains { Self.names.contains($0) }
+        if event.level >= .warning, !isOfItsOwn {
             let (isSaid, left) = shared.repeats.admit(
                 LogRepeats.Line(
                     level: event.level,

@@ -1,0 +1,137 @@
+import Records
+import TestSupport
+import Testing
+
+@testable import Delivery
+
+@Suite struct FlushTests {
+    private let now = Timestamp(milliseconds: 1_000_000)
+
+    private func mark(_ number: UInt64) -> LogMark {
+        LogMark(position: LogPosition(offset: number), records: number, bytes: number)
+    }
+
+    private func machine() -> BufferStateMachine {
+        BufferStateMachine(
+            bounds: .init(bytes: 1000, intervalSeconds: 900, maximumInFlight: 4),
+            checkpoint: .start,
+            resumed: [],
+            nextSequence: 1
+        )
+    }
+
+    @Test func `what was put before a flush goes out, and what is put after it waits`() {
+        var machine = machine()
+        machine.flush(to: mark(5))
+        #expect(machine.next(tail: mark(8), now: now) == .findArrival(after: .start))
+        machine.arrivalFound(now, now: now)
+        #expect(
+            machine.next(tail: mark(8), now: now)
+                == .seal(
+                    from: .start,
+                    limit: mark(5),
+                    bytes: 1000,
+                    sequence: 1,
+                    oldestArrival: now
+                )
+        )
+        machine.sealed(end: mark(5))
+        _ = machine.next(tail: mark(8), now: now)
+        machine.arrivalFound(now, now: now)
+        let due = now + .seconds(900)
+        #expect(machine.next(tail: mark(8), now: now) == .wait(until: due, orBytes: 1005))
+    }
+
+    @Test func `a flush of nothing seals nothing`() {
+        var machine = machine()
+        machine.flush(to: .start)
+        #expect(machine.next(tail: .start, now: now) == .waitForRecords(0))
+    }
+
+    @Test func `a flush that is behind another changes nothing`() {
+        var machine = machine()
+        machine.flush(to: mark(5))
+        machine.flush(to: mark(3))
+        machine.arrivalFound(now, now: now)
+        guard case .seal(_, let limit, _, _, _) = machine.next(tail: mark(8), now: now) else {
+            Issue.record("nothing is sealed")
+            return
+        }
+        #expect(limit == mark(5))
+    }
+
+    @Test func `a flush has one end in each log, which is that after the first is passed`() {
+        let flushes = Flushes()
+        let first = flushes.target(nil, upTo: mark(5))
+        #expect(flushes.target(first.number, upTo: mark(9)).source == mark(5))
+        #expect(flushes.sourcePassed({ _ in false }) { mark(1) } == nil)
+        #expect(flushes.isWaiting)
+        var tail = mark(1)
+        let end = flushes.sourcePassed({ _ in
+            tail = mark(7)
+            return true
+        }) { tail }
+        #expect(end == mark(7))
+        #expect(!flushes.isWaiting)
+        #expect(flushes.target(first.number, upTo: mark(9)).outcome == mark(7))
+    }
+
+    @Test func `a flush that nobody knows begins anew, and many are bounded`() {
+        let flushes = Flushes()
+        let first = flushes.target(nil, upTo: mark(1))
+        for number in 2...200 { _ = flushes.target(nil, upTo: mark(UInt64(number))) }
+        #expect(flushes.target(first.number, upTo: mark(300)).source == mark(300))
+        #expect(flushes.target(12_345, upTo: mark(301)).source == mark(301))
+    }
+}
+
+@Suite struct StreamTapTests {
+    private let now = Timestamp(milliseconds: 1_000_000)
+
+    private func receipt(_ first: UInt64, _ count: Int) -> AppendReceipt {
+        AppendReceipt(logIdentity: 7, firstRecord: first, recordCount: count)
+    }
+
+    private func texts(_ records: [TailedRecords.Record]) -> [String] {
+        records.map { String(decoding: $0.data, as: UTF8.self) }
+    }
+
+    @Test func `nothing is remembered until somebody watches`() {
+        let tap = StreamTap()
+        tap.offer(RecordBatch([Array("a".utf8)]), receipt(0, 1)) { now }
+        let first = tap.records(from: 1, tail: 1, logIdentity: 7)
+        #expect(first.records.isEmpty && first.skipped == 0 && first.next == 1)
+        tap.offer(RecordBatch([Array("b".utf8), Array("c".utf8)]), receipt(1, 2)) { now }
+        let second = tap.records(from: 1, tail: 3, logIdentity: 7)
+        #expect(texts(second.records) == ["b", "c"])
+        #expect(second.records.map(\.id.number) == [1, 2])
+        #expect(second.next == 3)
+    }
+
+    @Test func `records of a batch that were not taken are not shown`() {
+        let tap = StreamTap()
+        _ = tap.records(from: 0, tail: 0, logIdentity: 7)
+        tap.offer(RecordBatch([Array("a".utf8), Array("b".utf8)]), receipt(0, 1)) { now }
+        #expect(texts(tap.records(from: 0, tail: 1, logIdentity: 7).records) == ["a"])
+    }
+
+    @Test func `what is too much is forgotten and counted`() {
+        let tap = StreamTap()
+        _ = tap.records(from: 0, tail: 0, logIdentity: 7)
+        let record = [UInt8](repeating: 120, count: 1 << 20)
+        for number in 0..<20 {
+            tap.offer(RecordBatch([record]), receipt(UInt64(number), 1)) { now }
+        }
+        var place: UInt64 = 0
+        var shown = 0
+        var skipped: UInt64 = 0
+        while place < 20 {
+            let answer = tap.records(from: place, tail: 20, logIdentity: 7)
+            shown += answer.records.count
+            skipped += answer.skipped
+            place = answer.next
+        }
+        #expect(shown > 0 && shown < 9)
+        #expect(UInt64(shown) + skipped == 20)
+    }
+}
