@@ -7,7 +7,7 @@ HYDRANT := .build/release/hydrant
 PYTEST_FLAGS ?= --numprocesses 3 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help build test lint test-swift test-end-to-end demo bench system tools clean
+.PHONY: help build test lint test-swift test-end-to-end demo bench man readme system tools clean
 
 help: ## Show this list.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -61,6 +61,15 @@ $(VENV)/ready: Tests/EndToEnd/requirements.txt
 		&& python3 -m venv $(VENV))
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check -r $<
 	touch $@
+
+man: $(HYDRANT) ## Write man pages: .build/man.
+	mkdir -p .build/man
+	$(SWIFT) package -c release plugin --allow-writing-to-directory .build/man \
+		generate-manual --multi-page --output-directory .build/man >/dev/null
+	@ls .build/man
+
+readme: $(HYDRANT) ## Bring the README's table of settings up to date.
+	python3 Tests/House/settings_table.py $(HYDRANT)
 
 clean: ## Remove all that was built.
 	rm -rf .build

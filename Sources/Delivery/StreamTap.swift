@@ -25,6 +25,8 @@ final class StreamTap: Sendable {
     private static let maximumPuts = 10_000
     /// Who does not ask for so long is gone.
     private static let patience: Duration = .seconds(30)
+    /// What a record takes in an answer beside its data.
+    private static let answerBytesOfRecord = 128
     /// Bytes of records in one answer, which may be one record more.
     private static let maximumAnswerBytes = 1 << 20
 
@@ -80,7 +82,7 @@ final class StreamTap: Sendable {
                     guard number >= next, number < put.first + UInt64(put.count),
                         bytes < Self.maximumAnswerBytes
                     else { return }
-                    bytes += data.count
+                    bytes += data.count + Self.answerBytesOfRecord
                     records.append(
                         TailedRecords.Record(
                             id: RecordID(logIdentity: logIdentity, number: number),

@@ -89,7 +89,24 @@ struct Tail: AsyncParsableCommand {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
         let line = try encoder.encode(JSONValue.object(members))
-        try StandardStreams.print(String(decoding: line, as: UTF8.self))
+        try StandardStreams.print(Self.plain(String(decoding: line, as: UTF8.self)))
+    }
+
+    /// JSON of which a terminal obeys nothing: JSON's own rule is to escape no more than what is below
+    /// U+0020.
+    private static func plain(_ json: String) -> String {
+        var result = ""
+        for scalar in json.unicodeScalars {
+            switch scalar.properties.generalCategory {
+            case .control, .format, .lineSeparator, .paragraphSeparator:
+                for unit in String(scalar).utf16 {
+                    let digits = String(unit, radix: 16)
+                    result += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
+                }
+            default: result.unicodeScalars.append(scalar)
+            }
+        }
+        return result
     }
 }
 
