@@ -36,8 +36,6 @@ final class PipelineMetrics: Sendable {
     private let stream: String
     private let role: StreamPipeline.Role
     private let factory: any MetricsFactory
-    /// Processes that were started when it was last looked.
-    private let started = Atomic(0)
     /// Made when they are first needed: a stream has few of all there are.
     private let made = Mutex(Made())
 
@@ -101,10 +99,23 @@ final class PipelineMetrics: Sendable {
 
     // MARK: What happens
 
-    /// A request has an answer, or none; it brought so many records.
-    func requested(_ place: Place, records: Int, bytes: UInt64, isSuccess: Bool) {
-        count("\(place.rawValue)_requests", by: 1)
-        count("\(place.rawValue)_success", by: isSuccess ? 1 : 0)
+    /// Begins to count what should be noticed when it happens for the first time.
+    func begin(failures: [ErrorOutputType]) {
+        count("set_aside_records", by: 0)
+        retries(0)
+        for type in failures { failed(type, records: 0) }
+    }
+
+    /// Requests have answers, or none; they brought so many records.
+    func requested(
+        _ place: Place,
+        records: Int,
+        bytes: UInt64,
+        requests: Int = 1,
+        isSuccess: Bool
+    ) {
+        count("\(place.rawValue)_requests", by: requests)
+        count("\(place.rawValue)_success", by: isSuccess ? requests : 0)
         count("\(place.rawValue)_records", by: records)
         count("\(place.rawValue)_bytes", by: Int(bytes))
     }
@@ -115,7 +126,9 @@ final class PipelineMetrics: Sendable {
     }
 
     /// Another attempt follows.
-    func retries() { count("delivery_retries", by: 1, ("pipeline", role.rawValue)) }
+    func retries(_ number: Int = 1) {
+        count("delivery_retries", by: number, ("pipeline", role.rawValue))
+    }
 
     /// Records are on this server's disk for somebody to look after.
     func setAside(records: Int) { count("set_aside_records", by: records) }
@@ -131,11 +144,13 @@ final class PipelineMetrics: Sendable {
     }
 
     /// A transform's results are durable: bytes are those of the records before it.
-    func processed(ok: Int, okBytes: Int, dropped: Int) {
+    func processed(ok: Int, okBytes: Int) {
         count("succeed_processing_records", by: ok)
         count("succeed_processing_bytes", by: okBytes)
-        count("dropped_records", by: dropped)
     }
+
+    /// Records go no further, as a transform said, or because they held no message.
+    func dropped(_ records: Int) { count("dropped_records", by: records) }
 
     /// An indexer has data: so long after it was sent.
     func acknowledged(after duration: Duration) {
@@ -169,8 +184,6 @@ final class PipelineMetrics: Sendable {
         if let processes = state.processes {
             set("transform_processes", Double(processes.busy), ("state", "busy"))
             set("transform_processes", Double(processes.idle), ("state", "idle"))
-            let new = started.exchange(processes.started, ordering: .relaxed)
-            count("transform_process_starts", by: max(0, processes.started - new))
         }
     }
 
@@ -189,7 +202,8 @@ final class PipelineMetrics: Sendable {
             "hydrant_execute_processing_duration_seconds": "How long an invocation takes.",
             "hydrant_succeed_processing_records_total": "Records with the result Ok.",
             "hydrant_succeed_processing_bytes_total": "Bytes of those before their transform.",
-            "hydrant_dropped_records_total": "Records with the result Dropped.",
+            "hydrant_dropped_records_total":
+                "Records with the result Dropped, and CloudWatch Logs' control messages.",
             "hydrant_delivery_to_splunk_data_ack_latency_seconds":
                 "From data that was sent to its acknowledgement by the indexer.",
             "hydrant_buffer_fill_bytes": "Bytes in the log that are in no sealed buffer yet.",

@@ -17,8 +17,8 @@ extension StreamDelivery {
         var pending = main.pipeline.flush(to: target.source)
         if let backup { pending = max(pending, backup.pipeline.flush(to: target.source)) }
         guard let outcome else { return (target.number, pending) }
-        guard let end = target.outcome else {
-            passFlushesOn(to: outcome)
+        if target.outcome == nil { passFlushesOn(to: outcome) }
+        guard let end = flushes.target(target.number, upTo: target.source).outcome else {
             return (target.number, max(pending, 1))
         }
         let further = outcome.way.pipeline.pendingRecords(before: end)
@@ -27,6 +27,7 @@ extension StreamDelivery {
     }
 
     private func passFlushesOn(to outcome: Outcome) {
+        guard !passFlushes(to: outcome) else { return }
         parts.withLock { parts in
             guard parts.flushing == nil else { return }
             parts.flushing = Task { [weak self] in

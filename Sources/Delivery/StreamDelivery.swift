@@ -33,6 +33,7 @@ final class StreamDelivery: Sendable {
         var flushing: Task<Void, Never>?
     }
     let flushes = Flushes()
+    private let starts: ProcessStarts
 
     /// A pipeline that runs.
     struct Way {
@@ -64,6 +65,7 @@ final class StreamDelivery: Sendable {
         self.folder = folder
         self.logs = logs
         self.shared = shared
+        starts = ProcessStarts(stream: stream.name, shared.options.metrics)
         let isSealed = stream.encryption != nil
         let journal = try Self.journal(.source, folder)
         let backupJournal = try Self.journal(.backup, folder)
@@ -99,7 +101,7 @@ final class StreamDelivery: Sendable {
             try outcome.log.forgetProgress()
             if log.isSealingInUse { try outcome.log.log.setSealing(true) }
         }
-        let stage = Self.stage(processing, outcome?.log, stream, shared)
+        let stage = Self.stage(processing, outcome?.log, stream, shared, starts)
         let main = try StreamPipeline(
             .source,
             of: stream.name,
@@ -176,11 +178,14 @@ final class StreamDelivery: Sendable {
         _ processing: Processing?,
         _ outcome: OutcomeLog?,
         _ stream: DeliveryStream,
-        _ shared: StreamPipeline.Shared
+        _ shared: StreamPipeline.Shared,
+        _ starts: ProcessStarts
     ) -> TransformStage? {
         guard let processing, processing.changesRecords, let outcome else { return nil }
         let pool = processing.lambda.flatMap { lambda in
-            shared.options.transforms?.pool(lambda.name, arn: lambda.arn, stream: stream.name)
+            shared.options.transforms?.pool(lambda.name, arn: lambda.arn, stream: stream.name) {
+                starts.increment()
+            }
         }
         return TransformStage(processing, outcome, pool)
     }
@@ -292,7 +297,7 @@ final class StreamDelivery: Sendable {
         let old = parts.withLock { $0 }
         var stage = old.stage
         if (processing?.changesRecords == true ? processing : nil) != stage?.processing {
-            stage = Self.stage(processing, old.outcome?.log, stream, shared)
+            stage = Self.stage(processing, old.outcome?.log, stream, shared, starts)
         }
         try old.outcome?.way.pipeline.update(.of(.outcome, stream, nil))
         try old.backup?.pipeline.update(.of(.backup, stream, nil))

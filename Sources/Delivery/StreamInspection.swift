@@ -1,6 +1,8 @@
 package import Destinations
+internal import DurableLog
 internal import Platform
 package import Records
+package import Sealing
 
 /// The streams of a data folder as they are described there, without a server: for looking at, never for
 /// changing.
@@ -12,6 +14,7 @@ package struct StreamInspection: DeliveryStreamRegistry {
     /// Folders whose description cannot be read, and why.
     package private(set) var unreadable: [(folder: String, reason: String)] = []
     private let admission: StreamAdmission
+    private let root: String
 
     /// Reads what is in a data folder; one that does not exist has no streams.
     ///
@@ -19,7 +22,7 @@ package struct StreamInspection: DeliveryStreamRegistry {
     package init(dataFolder: String, identity: ServiceIdentity, admission: StreamAdmission) {
         self.identity = identity
         self.admission = admission
-        let root = dataFolder + "/streams"
+        root = dataFolder + "/streams"
         guard Folder.exists(root) else { return }
         let names: [String]
         do {
@@ -46,6 +49,21 @@ package struct StreamInspection: DeliveryStreamRegistry {
         package var records: DestinationConfiguration?
         /// Where objects are loaded.
         package var warehouse: Warehouse?
+        /// The destination's URL without anything secret; nil for buckets.
+        package var url: String?
+    }
+
+    /// Why the records of a stored stream cannot be read with these keys; nil where they can be.
+    ///
+    /// Blocks.
+    package func sealingFailure(of name: String, _ masterKeys: MasterKeys?) -> String? {
+        let folder = root + "/" + name + StreamRegistry.suffix
+        for log in ["/log", "/outcome"] where Folder.exists(folder + log) {
+            if let failure = LogStore.sealingFailure(folder: folder + log, masterKeys) {
+                return failure
+            }
+        }
+        return nil
     }
 
     /// What a stream needs; nothing where it is not delivered.
@@ -61,6 +79,11 @@ package struct StreamInspection: DeliveryStreamRegistry {
             needs.buckets.append((backup.bucket, "backup"))
         }
         if ErrorOutputType(of: kind) != nil { needs.records = stream.destination }
+        let members = stream.destination.members
+        let url =
+            members["ClusterEndpoint"] ?? members["HECEndpoint"]
+            ?? members["EndpointConfiguration"]?["Url"]
+        needs.url = url?.string.flatMap { EndpointURL($0)?.text }
         if kind == .redshift { needs.warehouse = try? Warehouse(stream.destination.members) }
         return needs
     }

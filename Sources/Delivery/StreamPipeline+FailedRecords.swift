@@ -23,6 +23,7 @@ extension StreamPipeline {
             case .failed(let failure):
                 if hasGivenUp { outage.destinationFailed(logger) }
                 outage.bucketFailed(part.plan.bucket, logger)
+                metrics.retries()
                 logger.warning(
                     "delivery failed, another try follows",
                     metadata: facts(part, ["attempts": "\(attempts)", "error": "\(failure)"])

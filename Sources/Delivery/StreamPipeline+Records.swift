@@ -62,8 +62,7 @@ extension StreamPipeline {
         var sent: [UInt64] = []
         /// Bytes of their data.
         var sentBytes: UInt64 = 0
-        /// Whether too many records are open for the journal to say which.
-        var isProgressFrozen = false
+        var isProgressFrozen = false  // too many records are open for the journal to say which
         /// How many requests more than attempts carried a record of the chunk, by its place.
         var extraRequests: [Int: Int] = [:]
         var counts = KeptFailures.Counts()
@@ -299,7 +298,9 @@ extension StreamPipeline {
             PipelineMetrics.Place(work.kind),
             records: taken.count,
             bytes: taken.reduce(0) { $0 + UInt64(chunk.records.items[$1].range.count) },
-            isSuccess: taken.count == pending.count
+            requests: max(1, answer.requests),
+            // A document refused for good is no failure of the request.
+            isSuccess: failed.isEmpty && (work.kind.isSearch || refused.isEmpty)
         )
         try await fail(
             refused,

@@ -52,6 +52,13 @@ extension StreamPipeline {
             if case .deliver(let target) = route { target.destination.bucket } else { nil }
         }
 
+        /// What failed records may be called that leave from here.
+        var failureTypes: [ErrorOutputType] {
+            guard case .deliver(let target) = route else { return [] }
+            let own = target.records.flatMap { ErrorOutputType(of: $0.kind) }
+            return [own].compactMap(\.self) + target.failureTemplates.keys
+        }
+
         /// Of the transform, where there is one with a program.
         var processes: TransformPool.Processes? {
             if case .transform(let stage) = route { stage.processes } else { nil }

@@ -136,12 +136,9 @@ extension StreamPipeline {
             case .failed, .notExpanded: work.failed += 1
             }
         }
+        metrics.dropped(work.dropped - before.dropped)
         guard stage.processing.lambda != nil else { return }
-        metrics.processed(
-            ok: work.ok - before.ok,
-            okBytes: okBytes,
-            dropped: work.dropped - before.dropped
-        )
+        metrics.processed(ok: work.ok - before.ok, okBytes: okBytes)
     }
 
     private func results(
@@ -154,13 +151,15 @@ extension StreamPipeline {
         var responses: [Block] = []
         guard let lambda = stage.processing.lambda else {
             let results = slice.items.map { item -> TransformSlice.Result in
-                item.failure.map { .notExpanded($0) } ?? .ok(response: nil, item.range)
+                item.failure.map { .notExpanded($0) }
+                    ?? (item.isNothing ? .dropped : .ok(response: nil, item.range))
             }
             return (results, [])
         }
         // What is in no invocation is too large for one.
         var results = slice.items.map { item -> TransformSlice.Result in
-            item.failure.map { .notExpanded($0) }
+            if item.isNothing { return .dropped }
+            return item.failure.map { .notExpanded($0) }
                 ?? .failed(
                     .functionError,
                     message: "The record is too large for an invocation of 6 MB.",

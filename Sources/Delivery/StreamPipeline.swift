@@ -83,6 +83,7 @@ final class StreamPipeline: Sendable {
         metrics = PipelineMetrics(stream: stream, role: role, shared.options.metrics)
         outage = Outage(stream: stream, pipeline: role.rawValue, shared.options.metrics)
         self.settings = Mutex(settings)
+        metrics.begin(failures: settings.failureTypes)
         setAside = SetAside(
             folder: shared.setAsideFolder + "/" + LocalBucketStore.pathComponent(stream)
         )

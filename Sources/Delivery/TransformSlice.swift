@@ -115,7 +115,7 @@ struct TransformSlice: Sendable {
         var next = start
         while next < items.count {
             let bytes = Self.recordBytes(items[next])
-            if items[next].failure == nil, bytes <= most {
+            if items[next].failure == nil, !items[next].isNothing, bytes <= most {
                 if used + bytes > most { break }
                 used += bytes
                 chosen.append(next)

@@ -67,7 +67,7 @@ extension RecordDestinations {
 extension OpenSearchDestination {
     fileprivate func reach() async throws -> Reach {
         var request = request("GET", endpoint.path + "/", query: [], body: [])
-        request.timeout = Reach.timeout
+        request.timeout = min(request.timeout, Reach.timeout)
         switch try await context.send(request).0 {
         case .failure(let error): return Reach(error)
         case .success(let response):
@@ -90,7 +90,7 @@ extension HTTPEndpointDestination {
             method: "HEAD",
             url: url,
             headers: [(name: "User-Agent", value: "hydrant")],
-            timeout: Reach.timeout
+            timeout: min(.seconds(entry?.timeoutSeconds ?? .max), Reach.timeout)
         )
         request.certificateAuthorities = entry?.certificateAuthority
         return switch try await context.send(request).0 {
@@ -107,7 +107,7 @@ extension SplunkDestination {
     fileprivate func reach() async throws -> Reach {
         let path = "/services/collector/raw"
         var request = request(path, [], cookies: "")
-        request.timeout = Reach.timeout
+        request.timeout = min(request.timeout, Reach.timeout)
         switch try await context.send(request).0 {
         case .failure(let error): return Reach(error)
         case .success(let response):

@@ -48,7 +48,7 @@ final class SealingKeys: Sendable {
         fault: File.Fault?
     ) throws(LogError) {
         path = folder + "/" + Self.fileName
-        purpose = withUnsafeBytes(of: logIdentity.littleEndian) { Array("hydrant log ".utf8) + $0 }
+        purpose = Self.purpose(logIdentity)
         self.masterKeys = masterKeys
         self.fault = fault
         let (entries, isDamaged) = try Self.load(path)
@@ -67,6 +67,30 @@ final class SealingKeys: Sendable {
         }
         state = Mutex(State(isOn: isOn, entries: entries, opened: opened, failure: failure))
         if failure == nil { try LogError.catching { () throws(SystemError) in try rewrap() } }
+    }
+
+    /// Why a key of the file cannot be had, without changing anything.
+    static func failure(
+        _ folder: String,
+        _ logIdentity: UInt64,
+        _ masterKeys: MasterKeys?
+    ) throws -> KeyFailure? {
+        let (entries, isDamaged) = try load(folder + "/" + fileName)
+        if isDamaged { return .damaged }
+        guard let masterKeys else { return entries.isEmpty ? nil : .noMasterKey }
+        let purpose = purpose(logIdentity)
+        for entry in entries {
+            do throws(KeyFailure) {
+                _ = try masterKeys.unwrap(entry.wrapped, for: purpose)
+            } catch {
+                return error
+            }
+        }
+        return nil
+    }
+
+    private static func purpose(_ logIdentity: UInt64) -> [UInt8] {
+        withUnsafeBytes(of: logIdentity.littleEndian) { Array("hydrant log ".utf8) + $0 }
     }
 
     // MARK: State
@@ -273,5 +297,27 @@ extension FirehoseError {
             case .missing, .damaged: "KMSInvalidStateException"
             }
         self.init(.invalidKMSResource, "\(failure)", detailCode: code)
+    }
+}
+
+extension LogStore {
+    /// Why what is sealed in a log's folder cannot be opened, without opening the log; nil where it can
+    /// be, or nothing is sealed.
+    ///
+    /// Blocks.
+    package static func sealingFailure(folder: String, _ masterKeys: MasterKeys?) -> String? {
+        guard Folder.exists(folder + "/" + SealingKeys.fileName) else { return nil }
+        do {
+            let segments = try Folder.list(folder).filter { $0.hasSuffix(Segment.suffix) }.sorted()
+            for name in segments {
+                let file = try File(folder + "/" + name, .read)
+                let bytes = try file.read(SegmentHeader.byteCount, at: 0)
+                guard case .valid(let header) = SegmentHeader.decode(bytes) else { continue }
+                return try SealingKeys.failure(folder, header.logIdentity, masterKeys)?.description
+            }
+            return nil
+        } catch {
+            return "\(error)"
+        }
     }
 }

@@ -1,3 +1,4 @@
+internal import Glibc
 package import Logging
 internal import Metrics
 internal import NIOCore
@@ -115,8 +116,19 @@ package final class IngestServer: Service {
             return try await bootstrap(group, connections).bind(host: host, port: port).get()
         } catch {
             throw ListenError(
-                description: "cannot listen on \(host) port \(port): \(error)"
+                description: "cannot listen on \(host) port \(port): \(Self.reason(error))"
             )
+        }
+    }
+
+    private static func reason(_ error: any Error) -> String {
+        guard let error = error as? IOError else { return "\(error)" }
+        let text = String(cString: strerror(error.errnoCode))
+        return switch error.errnoCode {
+        case EADDRINUSE: "\(text): end what has it, or choose another with --port"
+        case EACCES: "\(text): ports below 1024 need a right of their own (CAP_NET_BIND_SERVICE)"
+        case EADDRNOTAVAIL: "\(text): this machine does not have it"
+        default: text
         }
     }
 

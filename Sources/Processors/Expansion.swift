@@ -41,6 +41,8 @@ package struct Expansion {
         package var original: Range<Int>
         /// Why it is no record; then `range` is empty.
         package var failure: Failure?
+        /// Whether it held no message: then nothing goes on.
+        package var isNothing = false
     }
 
     /// Bytes that one record may unpack to, all its parts together.
@@ -136,11 +138,13 @@ package struct Expansion {
     }
 
     private mutating func addPieces(of range: Range<Int>, original: Range<Int>) {
+        // A control message, or a document without messages: neither a record nor a failure.
+        if processing.extractsMessages, range.isEmpty {
+            return items.append(Item(range: range, original: original, isNothing: true))
+        }
         let pieces: [Range<Int>]?
         switch processing.deaggregation {
         case nil: pieces = nil
-        // A document without messages is no sequence of anything, and no failure.
-        case _ where processing.extractsMessages && range.isEmpty: pieces = nil
         case .json:
             guard let objects = Self.objects(in: data.span, range) else {
                 // What it was before this step: a document's text, not its compressed form.

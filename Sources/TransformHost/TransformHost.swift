@@ -39,12 +39,24 @@ package final class TransformHost: Sendable {
     ///   - name: The transform's.
     ///   - arn: The function's ARN as the stream names it; a bare name gets one of this server.
     ///   - stream: The stream's name.
+    ///   - onStart: Called for each process before it is started.
     /// - Returns: The pool, to be closed by the caller.
-    package func pool(_ name: String, arn: String, stream: String) -> TransformPool {
+    package func pool(
+        _ name: String,
+        arn: String,
+        stream: String,
+        onStart: @escaping @Sendable () -> Void = {}
+    ) -> TransformPool {
         let functionARN =
             arn.hasPrefix("arn:")
             ? arn : "arn:aws:lambda:\(identity.region):\(identity.account):function:\(name)"
-        let pool = TransformPool(name, stream: stream, functionARN: functionARN, host: self)
+        let pool = TransformPool(
+            name,
+            stream: stream,
+            functionARN: functionARN,
+            host: self,
+            onStart: onStart
+        )
         pools.withLock { $0[ObjectIdentifier(pool)] = pool }
         reaper.withLock { reaper in
             if reaper == nil { reaper = Task { [weak self] in await Self.reap { self } } }

@@ -10,6 +10,7 @@ package final class TransformPool: Sendable {
     private let functionARN: String
     private let stream: String
     private let source: OutputLog.Source
+    private let onStart: @Sendable () -> Void
     private let state = Mutex(State())
 
     private struct State {
@@ -17,7 +18,6 @@ package final class TransformPool: Sendable {
         /// Those that work, by number, so that they can be ended.
         var busy: [Int: any TransformWorker] = [:]
         var lastNumber = 0
-        var started = 0
         var isClosed = false
     }
 
@@ -27,8 +27,6 @@ package final class TransformPool: Sendable {
         package var busy: Int
         /// Warm.
         package var idle: Int
-        /// Started since the pool was made.
-        package var started: Int
     }
 
     private struct Idle {
@@ -38,7 +36,14 @@ package final class TransformPool: Sendable {
         var since: ContinuousClock.Instant
     }
 
-    init(_ name: String, stream: String, functionARN: String, host: TransformHost) {
+    init(
+        _ name: String,
+        stream: String,
+        functionARN: String,
+        host: TransformHost,
+        onStart: @escaping @Sendable () -> Void
+    ) {
+        self.onStart = onStart
         self.name = name
         self.stream = stream
         self.functionARN = functionARN
@@ -51,9 +56,7 @@ package final class TransformPool: Sendable {
 
     /// Its processes now.
     package var processes: Processes {
-        state.withLock {
-            Processes(busy: $0.busy.count, idle: $0.idle.count, started: $0.started)
-        }
+        state.withLock { Processes(busy: $0.busy.count, idle: $0.idle.count) }
     }
 
     /// Makes one invocation.
@@ -151,7 +154,7 @@ package final class TransformPool: Sendable {
     // MARK: Processes
 
     private func start(_ program: TransformProgram) async throws -> any TransformWorker {
-        state.withLock { $0.started += 1 }
+        onStart()
         let environment = environment(program)
         switch program.mode {
         case .once, .worker:

@@ -142,11 +142,11 @@ def test_messages_that_are_extracted_end_in_a_line_feed_beside_the_delimiter(pro
     stream.settle(b"a\nb\n\nc\n")
 
 
-def test_control_messages_leave_their_separator(process):
+def test_control_messages_leave_no_separator(process):
     members = {"BufferingHints": IN_ONE_OBJECT}
     stream = process(DECOMPRESSION, LOG_MESSAGES, APPEND_DELIMITER, **members)
     stream.put(packed_log("a"), CONTROL_MESSAGE, packed_log("b"))
-    stream.settle(b"a\n\n\nb\n")
+    stream.settle(b"a\n\nb\n")
 
 
 def test_json_in_messages_is_taken_apart_after_the_extraction(process):

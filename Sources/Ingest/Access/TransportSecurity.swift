@@ -1,4 +1,5 @@
 internal import NIOSSL
+package import Records
 internal import Synchronization
 
 /// TLS for the server: certificate and key from files, read anew on demand.
@@ -40,6 +41,12 @@ package final class TransportSecurity: Sendable {
     package func reload() throws(Failure) {
         let new = try Self.context(files)
         context.withLock { $0 = new }
+    }
+
+    /// When the certificate lapses; the first of a chain to do so.
+    package var expiry: Timestamp? {
+        guard let chain = try? NIOSSLCertificate.fromPEMFile(files.certificate) else { return nil }
+        return chain.map { Timestamp(milliseconds: Int64($0.notValidAfter) * 1000) }.min()
     }
 
     /// The first handler of a connection.

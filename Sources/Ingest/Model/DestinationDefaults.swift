@@ -67,7 +67,6 @@ extension DestinationConfiguration {
                 [
                     "S3BackupMode": "FailedDocumentsOnly", "IndexRotationPeriod": "OneDay",
                     "BufferingHints": hints(5, 300), "RetryOptions": retry(seconds: 300),
-                    "DocumentIdOptions": ["DefaultDocumentIdFormat": "FIREHOSE_DEFAULT"],
                 ],
                 with: common
             )

@@ -8,37 +8,39 @@ struct LocalCheck {
 
     init(_ findings: Findings) { self.findings = findings }
 
-    /// Looks at the data folder; gives whether a server has it.
-    func dataFolder(_ path: String) throws -> Bool {
-        let subject = "data folder"
+    /// Whether a folder can be written, or made where it is missing; says what is wrong with it.
+    func folder(_ path: String, _ subject: String) throws -> Bool {
         let manager = FileManager.default
         var isFolder: ObjCBool = false
-        guard manager.fileExists(atPath: path, isDirectory: &isFolder) else {
-            var parent = URL(fileURLWithPath: path)
-            while !manager.fileExists(atPath: parent.path), parent.path != "/" {
-                parent.deleteLastPathComponent()
-            }
-            guard access(parent.path, W_OK | X_OK) == 0 else {
-                try findings.say(
-                    .fail,
-                    subject,
-                    "\(path) cannot be made: \(String(cString: strerror(errno)))"
-                )
-                return false
-            }
-            try findings.say(.ok, subject, "\(path) will be made")
-            return false
+        var nearest = URL(fileURLWithPath: path)
+        while !manager.fileExists(atPath: nearest.path, isDirectory: &isFolder),
+            nearest.path != "/"
+        {
+            nearest.deleteLastPathComponent()
         }
+        let what = nearest.path == path ? "written" : "made"
         guard isFolder.boolValue else {
-            try findings.say(.fail, subject, "\(path) is not a folder")
-            return false
-        }
-        guard access(path, R_OK | W_OK | X_OK) == 0 else {
             try findings.say(
                 .fail,
                 subject,
-                "\(path) cannot be written: \(String(cString: strerror(errno)))"
+                "\(path) cannot be \(what): \(nearest.path) is not a folder"
             )
+            return false
+        }
+        guard access(nearest.path, R_OK | W_OK | X_OK) == 0 else {
+            let reason = String(cString: strerror(errno))
+            try findings.say(.fail, subject, "\(path) cannot be \(what): \(reason)")
+            return false
+        }
+        return true
+    }
+
+    /// Looks at the data folder; gives whether a server has it.
+    func dataFolder(_ path: String) throws -> Bool {
+        let subject = "data folder"
+        guard try folder(path, subject) else { return false }
+        guard FileManager.default.fileExists(atPath: path) else {
+            try findings.say(.ok, subject, "\(path) will be made")
             return false
         }
         let free = Folder.freeBytes(at: path)

@@ -36,14 +36,19 @@ struct ReachCheck {
             }
             if let configuration = needs.records {
                 questions.append(
-                    Question(subject: "destination of \(stream.name)") { [destinations] in
+                    Question(
+                        subject: "destination of \(stream.name) (\(needs.url ?? "no URL"))"
+                    ) { [destinations] in
                         try await destinations.reach(configuration, stream: stream.name)
                     }
                 )
             }
             if let warehouse = needs.warehouse, let copies {
                 questions.append(
-                    Question(subject: "warehouse of \(stream.name)") {
+                    Question(
+                        subject: "warehouse of \(stream.name) "
+                            + "(\(warehouse.host):\(warehouse.port)/\(warehouse.database))"
+                    ) {
                         try await copies.reach(warehouse)
                     }
                 )

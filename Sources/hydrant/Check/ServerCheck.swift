@@ -6,6 +6,7 @@ internal import Ingest
 internal import Logging
 internal import Platform
 internal import Records
+internal import Sealing
 internal import TransformHost
 
 /// `hydrant serve --check`: looks at all that a server would need, and changes nothing.
@@ -28,7 +29,7 @@ struct ServerCheck {
         let isServed = try LocalCheck(findings).dataFolder(folder)
         try LocalCheck(findings).port(settings.host, settings.port, isServed: isServed)
         try checkAccess()
-        let hasMasterKey = try checkMasterKey()
+        let masterKeys = try checkMasterKey()
         let endpoints = try checkEndpointSettings()
         let copies = try checkWarehouses()
         let buckets = try checkStore(folder)
@@ -51,13 +52,13 @@ struct ServerCheck {
             identity: identity,
             admission: StreamAdmission(
                 policy: settings.streams.policy,
-                hasMasterKey: hasMasterKey,
+                hasMasterKey: masterKeys != nil,
                 destinations: destinations,
                 transforms: transforms,
                 time: time
             )
         )
-        let streams = try checkStreams(inspection)
+        let streams = try checkStreams(inspection, masterKeys)
         let reach = ReachCheck(
             findings: findings,
             buckets: buckets,
@@ -93,14 +94,21 @@ struct ServerCheck {
             let isOpen = !Loopback.contains(settings.host)
             return try findings.say(isOpen ? .warn : .ok, "TLS", "off")
         }
-        _ = try findings.attempt("TLS") {
+        let security = try findings.attempt("TLS") {
             try access.makeTransportSecurity()
         } good: { _ in
             "\(path) and its key fit"
         }
+        guard let expiry = security??.expiry else { return }
+        let days = (expiry - time.now()) / .seconds(86_400)
+        if days < 0 {
+            try findings.say(.fail, "TLS", "\(path) has lapsed")
+        } else if days < 14 {
+            try findings.say(.warn, "TLS", "\(path) lapses in \(Int(days)) days")
+        }
     }
 
-    private func checkMasterKey() throws -> Bool {
+    private func checkMasterKey() throws -> MasterKeys? {
         do {
             let keys = try settings.encryption.load()
             if keys != nil {
@@ -108,10 +116,10 @@ struct ServerCheck {
             } else if settings.encryptAtRest {
                 try findings.say(.fail, "master key", "--encrypt-at-rest needs one")
             }
-            return keys != nil
+            return keys
         } catch {
             try findings.say(.fail, "master key", "\(error)")
-            return false
+            return nil
         }
     }
 
@@ -136,7 +144,8 @@ struct ServerCheck {
     /// S3, or nil for folders and where it cannot be used.
     private func checkStore(_ folder: String) throws -> ReachCheck.Buckets {
         if let local = settings.buckets.localFolder(dataDir: folder) {
-            try findings.say(.ok, "buckets", "folders in \(local)")
+            let isUsable = try LocalCheck(findings).folder(local, "buckets")
+            if isUsable { try findings.say(.ok, "buckets", "folders in \(local)") }
             return .folders
         }
         do {
@@ -152,13 +161,23 @@ struct ServerCheck {
 
     // MARK: Streams
 
-    private func checkStreams(_ inspection: StreamInspection) throws -> [DeliveryStream] {
+    private func checkStreams(
+        _ inspection: StreamInspection,
+        _ masterKeys: MasterKeys?
+    ) throws -> [DeliveryStream] {
         for (folder, reason) in inspection.unreadable {
             try findings.say(.fail, "stored stream", "\(folder): \(reason)")
         }
         var streams = inspection.streams
         for (name, stream) in streams.sorted(by: { $0.key < $1.key }) {
             try check(stream, "stream \(name)", "stored", inspection)
+            if let failure = inspection.sealingFailure(of: name, masterKeys) {
+                try findings.say(
+                    .fail,
+                    "stream \(name)",
+                    "its records cannot be opened: \(failure)"
+                )
+            }
         }
         if let path = settings.streams.streams {
             let declared = DeclaredStreams(

@@ -36,7 +36,9 @@ struct ClientOptions: ParsableArguments {
                 client.shutDown()
             } catch {
                 client.shutDown()
-                throw error
+                guard let failure = error as? FirehoseClient.Failure, let advice = failure.advice
+                else { throw error }
+                throw SettingsError(description: "\(failure); \(advice)")
             }
         }
     }
@@ -78,5 +80,27 @@ enum Document {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
         try StandardStreams.print(String(decoding: try encoder.encode(value), as: UTF8.self))
+    }
+}
+
+extension FirehoseClient.Failure {
+    /// What to do about it; nil where the message says all.
+    fileprivate var advice: String? {
+        switch code {
+        case "Unreachable", "Unresolved":
+            "is a server running there? `hydrant serve` starts one; --endpoint-url or "
+                + "AWS_ENDPOINT_URL_FIREHOSE names another"
+        case "ResourceNotFoundException": "`hydrant streams list` shows the streams that there are"
+        case "MissingAuthenticationTokenException":
+            "the server wants signed requests: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+        case "UnrecognizedClientException", "InvalidSignatureException":
+            "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY must be a key of the server's --credentials "
+                + "file"
+        case "AccessDeniedException":
+            "the server's --credentials file says what each key may do"
+        case "UnknownOperationException" where message.contains("Deliver"):
+            "is that a server of this version?"
+        default: nil
+        }
     }
 }

@@ -31,7 +31,7 @@ struct LogLevels: ExpressibleByArgument, CustomStringConvertible, Sendable {
         for (index, part) in argument.split(separator: ",", omittingEmptySubsequences: false)
             .enumerated()
         {
-            let pair = part.split(separator: "=", maxSplits: 1).map(String.init)
+            let pair = part.split(separator: "=", omittingEmptySubsequences: false).map(String.init)
             if pair.count == 2, let subsystem = Subsystem(rawValue: pair[0]),
                 let level = Self.level(pair[1])
             {

@@ -34,9 +34,10 @@ struct SettingsLayers {
         try Self.checkNames(environment, isPortGiven: Self.given("port", in: arguments) != nil)
         for setting in Setting.all where setting.kind == .list {
             guard let text = environment[setting.variable] else { continue }
-            environment[setting.variable] = text.split(whereSeparator: { ";\n".contains($0) })
-                .map { $0.trimmingCharacters(in: .whitespaces) }.filter { !$0.isEmpty }
-                .joined(separator: ";")
+            environment[setting.variable] = text.split(whereSeparator: { $0 == ";" || $0.isNewline }
+            )
+            .map { $0.trimmingCharacters(in: .whitespaces) }.filter { !$0.isEmpty }
+            .joined(separator: ";")
         }
         let path =
             Self.given("config", in: arguments).flatMap(\.self)
