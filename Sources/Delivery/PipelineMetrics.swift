@@ -112,10 +112,11 @@ final class PipelineMetrics: Sendable {
         records: Int,
         bytes: UInt64,
         requests: Int = 1,
+        split: Int = 0,
         isSuccess: Bool
     ) {
         count("\(place.rawValue)_requests", by: requests)
-        count("\(place.rawValue)_success", by: isSuccess ? requests : 0)
+        count("\(place.rawValue)_success", by: isSuccess ? requests - split : 0)
         count("\(place.rawValue)_records", by: records)
         count("\(place.rawValue)_bytes", by: Int(bytes))
     }

@@ -299,6 +299,7 @@ extension StreamPipeline {
             records: taken.count,
             bytes: taken.reduce(0) { $0 + UInt64(chunk.records.items[$1].range.count) },
             requests: max(1, answer.requests),
+            split: answer.splitRequests,
             // A document refused for good is no failure of the request.
             isSuccess: failed.isEmpty && (work.kind.isSearch || refused.isEmpty)
         )

@@ -22,7 +22,7 @@ struct Assembly {
 
     init(settings: Serve, logs serverLogs: ServerLogs, metrics: PrometheusRegistry) throws {
         let logger = serverLogs[.server]
-        let serverMetrics = ServerMetrics(metrics)
+        let serverMetrics = ServerMetrics(metrics, maximumLogBytes: settings.maxLogBytes)
         // A peer that goes away is an error of the write, not the end of the process.
         signal(SIGPIPE, SIG_IGN)
         // Until somebody listens to it, it would be the end.

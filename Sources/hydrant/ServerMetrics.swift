@@ -20,6 +20,8 @@ final class ServerMetrics: Sendable {
             [
                 "hydrant_build_info": "1, with the version as a label.",
                 "hydrant_log_sync_seconds": "How long syncs of what was put take.",
+                "hydrant_log_backlog_limit_bytes":
+                    "Bytes of one stream's backlog at which its puts are told to slow down.",
                 "hydrant_log_lines_total":
                     "Messages to the log by level, also those that are left out as repeats.",
                 "process_start_time_seconds": "When the process started, in seconds since 1970.",
@@ -29,7 +31,10 @@ final class ServerMetrics: Sendable {
             ]
         ) { first, _ in first }
 
-    init(_ registry: PrometheusRegistry) {
+    /// Measures for a registry; `maximumLogBytes` is the bound on one stream's backlog.
+    init(_ registry: PrometheusRegistry, maximumLogBytes: UInt64) {
+        Gauge(label: "hydrant_log_backlog_limit_bytes", factory: registry)
+            .record(Double(maximumLogBytes))
         cpu = FloatingPointCounter(label: "process_cpu_seconds_total", factory: registry)
         memory = Gauge(label: "process_resident_memory_bytes", factory: registry)
         files = Gauge(label: "process_open_fds", factory: registry)

@@ -231,6 +231,7 @@ final class OpenSearchDestination: RecordDestination {
             answer.attempts[place] += second.attempts[index]
         }
         answer.requests += second.requests
+        answer.splitRequests += second.splitRequests
         answer.waited += second.waited
         answer.retryAfter = [answer.retryAfter, second.retryAfter].compactMap(\.self).max()
         return answer
@@ -251,6 +252,7 @@ final class OpenSearchDestination: RecordDestination {
         answer.fates += second.fates
         answer.attempts = (answer.attempts + second.attempts).map { $0 + requests }
         answer.requests += second.requests + requests
+        answer.splitRequests += second.splitRequests + requests
         answer.waited += second.waited
         answer.isJudged = answer.isJudged || second.isJudged
         answer.retryAfter = [answer.retryAfter, second.retryAfter].compactMap(\.self).max()

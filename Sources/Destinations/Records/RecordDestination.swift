@@ -78,6 +78,8 @@ package struct DeliveryAnswer: Sendable {
     package var attempts: [Int]
     /// Requests that were made.
     package var requests = 1
+    /// How many of them were refused as too large, and made anew in pieces.
+    package var splitRequests = 0
     /// Whether refused records are to be kept on disk, not in the bucket for failed ones.
     package var setsAside = false
     /// Whether the destination judged each record, though it may have taken none.
