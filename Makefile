@@ -49,12 +49,11 @@ system:
 
 # curl's own signer is one of the end-to-end tests' clients, and so are both versions of the AWS CLI; a
 # transform is written in jq; a warehouse is PostgreSQL with a function in Python; what is in deploy/
-# is read by the programs that it is for, and the unit's rules are laid on a process by hand.
-TOOLS := curl jq psql prometheus promtool docker-compose systemd-analyze /usr/bin/aws
-PACKAGES := curl jq postgresql prometheus docker-compose systemd python3-seccomp awscli
+# is read by the programs that it is for.
+TOOLS := curl jq psql openssl prometheus promtool docker-compose systemd-analyze /usr/bin/aws
+PACKAGES := curl jq postgresql openssl prometheus docker-compose systemd awscli
 tools:
 	@(for tool in $(TOOLS); do command -v $$tool || exit 1; done \
-		&& /usr/bin/python3 -c 'import seccomp' \
 		&& ls /usr/share/postgresql/*/extension/plpython3u.control) >/dev/null 2>&1 \
 		|| (apt-get update -qq && apt-get install -y -qq --no-install-recommends $(PACKAGES) \
 			&& apt-get install -y -qq \

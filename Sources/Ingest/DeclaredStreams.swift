@@ -1,12 +1,13 @@
 internal import Foundation
 package import Logging
 internal import Parsing
+internal import Platform
 package import Records
 
 /// Streams that a server is to have, as documents in the shape of CreateDeliveryStream.
 package struct DeclaredStreams: Sendable {
     /// A document that cannot be had, and why.
-    package struct Failure: Error, CustomStringConvertible {
+    package struct Failure: SettingMistake, CustomStringConvertible {
         /// For the operator.
         package var description: String
     }

@@ -1,10 +1,11 @@
 internal import Crypto
 internal import Foundation
+internal import Platform
 
 /// The keys that wrap data keys: the first wraps new ones, all of them unwrap.
 package struct MasterKeys: Sendable {
     /// A text that holds no keys, and why.
-    package struct Failure: Error, CustomStringConvertible {
+    package struct Failure: SettingMistake, CustomStringConvertible {
         /// For the operator; no part of a key is in it.
         package var description: String
     }

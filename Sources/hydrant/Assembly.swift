@@ -208,7 +208,7 @@ struct Assembly {
 }
 
 /// Settings that do not go together, and what to do.
-struct SettingsError: Error, CustomStringConvertible {
+struct SettingsError: SettingMistake, CustomStringConvertible {
     var description: String
 }
 

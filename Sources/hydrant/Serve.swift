@@ -5,6 +5,7 @@ internal import DurableLog
 internal import Foundation
 internal import Logging
 internal import Observability
+internal import Platform
 internal import Records
 internal import ServiceLifecycle
 internal import SigV4
@@ -143,8 +144,14 @@ struct Serve: AsyncParsableCommand {
             }
             let metrics = PrometheusRegistry(help: ServerMetrics.help)
             let logs = ServerLogs(levels: logLevel, format: logFormat, metrics: metrics)
-            let assembly = try Assembly(settings: self, logs: logs, metrics: metrics)
-            try await assembly.run()
+            do {
+                let assembly = try Assembly(settings: self, logs: logs, metrics: metrics)
+                try await assembly.run()
+            } catch let mistake as any SettingMistake {
+                // As a mistake on the command line: who starts servers need not try again.
+                StandardStreams.complain("hydrant: \(mistake)\n")
+                throw ExitCode.validationFailure
+            }
         }
     }
 }

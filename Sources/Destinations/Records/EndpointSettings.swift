@@ -6,7 +6,7 @@ internal import Records
 /// How endpoints are reached, beyond what a stream's configuration can say: a file of the server's.
 package struct EndpointSettings: Sendable {
     /// A file that cannot be used, and why.
-    package struct Failure: Error, CustomStringConvertible {
+    package struct Failure: SettingMistake, CustomStringConvertible {
         package var description: String
     }
 

@@ -1,4 +1,5 @@
 internal import Foundation
+internal import Platform
 package import SigV4
 
 /// How warehouses are loaded, for all streams of a server.
@@ -32,7 +33,7 @@ package struct CopySettings: Sendable {
     }
 
     /// A setting that cannot be, and why.
-    package struct Failure: Error, CustomStringConvertible {
+    package struct Failure: SettingMistake, CustomStringConvertible {
         package var description: String
     }
 

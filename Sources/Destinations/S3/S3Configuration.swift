@@ -1,3 +1,4 @@
+internal import Platform
 package import SigV4
 
 /// Where S3 is and who we are there.
@@ -13,7 +14,7 @@ package struct S3Configuration: Sendable {
     }
 
     /// A URL that cannot be used, and why.
-    package struct Failure: Error, CustomStringConvertible {
+    package struct Failure: SettingMistake, CustomStringConvertible {
         /// What is wrong.
         package var description: String
     }

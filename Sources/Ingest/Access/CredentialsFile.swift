@@ -7,7 +7,7 @@ internal import SigV4
 /// The file with the keys that requests are signed with, and what each may do.
 struct CredentialsFile {
     /// A file that cannot be used, and why.
-    struct Failure: Error, CustomStringConvertible {
+    struct Failure: SettingMistake, CustomStringConvertible {
         var description: String
     }
 

@@ -1,4 +1,5 @@
 internal import NIOSSL
+internal import Platform
 package import Records
 internal import Synchronization
 
@@ -22,7 +23,7 @@ package final class TransportSecurity: Sendable {
     }
 
     /// Files that cannot be used, and why.
-    package struct Failure: Error, CustomStringConvertible {
+    package struct Failure: SettingMistake, CustomStringConvertible {
         /// For the operator.
         package var description: String
     }
