@@ -17,7 +17,7 @@ build: $(HYDRANT) ## Build the release server: .build/release/hydrant.
 demo: $(HYDRANT) $(VENV)/ready ## Put a web server's log through an AWS SDK and show what arrives.
 	$(VENV)/bin/python deploy/demo/demo.py --binary $(HYDRANT)
 
-test: lint test-swift test-end-to-end ## Run everything: lint, Swift tests, end-to-end tests.
+test: lint test-swift test-end-to-end man ## Run everything: lint, Swift tests, end-to-end tests.
 
 lint: ## Check format, documentation and layout.
 	$(SWIFT) format lint --strict --recursive --parallel Package.swift Sources Tests transforms
@@ -69,7 +69,7 @@ man: $(HYDRANT) ## Write man pages: .build/man.
 	mkdir -p .build/man
 	$(SWIFT) package -c release plugin --allow-writing-to-directory .build/man \
 		generate-manual --multi-page --output-directory .build/man >/dev/null
-	@ls .build/man
+	@test -s .build/man/hydrant.serve.1 && echo "man pages: $$(ls .build/man | wc -l) in .build/man"
 
 readme: $(HYDRANT) ## Bring the README's table of settings up to date.
 	python3 Tests/House/settings_table.py $(HYDRANT)

@@ -1,5 +1,6 @@
 """`hydrant put`: each line of the standard input becomes a record."""
 
+import json
 import os
 import random
 import subprocess
@@ -47,6 +48,16 @@ def assert_all_taken(done: subprocess.CompletedProcess, records: list[bytes]) ->
     assert done.returncode == 0, done.stderr
     assert done.stdout == b""
     assert taken(done) == (len(records), sum(map(len, records)))
+
+
+# MARK: For scripts
+
+
+def test_a_script_reads_what_went_through(endpoint):
+    text = b"first\n" + b"x" * (MAXIMUM_RECORD_BYTES + 1) + b"\nlast\n"
+    done = run_hydrant(endpoint, "put", STREAM, "--json", stdin=text)
+    assert done.returncode == 1
+    assert json.loads(done.stdout) == {"records": 2, "bytes": 11, "leftOut": 1}
 
 
 # MARK: Lines

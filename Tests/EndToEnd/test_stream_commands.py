@@ -55,6 +55,7 @@ def test_all_streams_are_listed_one_a_line(start_hydrant):
     done = run_hydrant(hydrant, "streams", "list")
     assert (done.returncode, done.stderr) == (0, b"")
     assert done.stdout.decode() == "".join(f"{name}\n" for name in names)
+    assert json.loads(run_hydrant(hydrant, "streams", "list", "--json").stdout) == names
 
 
 def test_a_stream_is_created_from_a_file(run, client, tmp_path):

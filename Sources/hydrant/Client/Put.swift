@@ -17,6 +17,9 @@ struct Put: AsyncParsableCommand {
     @Flag(help: "Leave out the newline that is each record's last byte otherwise.")
     var stripNewlines = false
 
+    @Flag(help: "Print what went through as a JSON object, on standard output.")
+    var json = false
+
     @Option(help: "Seconds that a record waits for others at the most.")
     var linger = 1.0
 
@@ -48,7 +51,7 @@ struct Put: AsyncParsableCommand {
             var progress = Progress()
             var batcher = LineBatcher(stripsNewlines: stripNewlines)
             // The count comes last, behind what went wrong.
-            defer { progress.finish() }
+            defer { if json { progress.finishAsJSON() } else { progress.finish() } }
             try await Complaint.catching { try await copy(&batcher, sender, &progress) }
             guard progress.oversized == 0 else { throw ExitCode.failure }
         }
@@ -134,6 +137,14 @@ private struct Progress {
             )
         }
         batcher.oversized = []
+    }
+
+    /// Says it to a program: nobody is left to be told where that cannot be.
+    func finishAsJSON() {
+        if isTerminal { write("\r\u{1b}[K") }
+        try? StandardStreams.print(
+            #"{"bytes":\#(bytes),"leftOut":\#(oversized),"records":\#(records)}"#
+        )
     }
 
     func finish() { write("\(isTerminal ? "\r" : "")\(records) records, \(bytes) bytes\n") }

@@ -13,16 +13,23 @@ struct Streams: AsyncParsableCommand {
     struct List: AsyncParsableCommand {
         static let configuration = CommandConfiguration(abstract: "Prints the streams' names.")
 
+        @Flag(help: "Print them as a JSON array.") var json = false
         @OptionGroup var client: ClientOptions
 
         func run() async throws {
             try await client.withClient { client in
                 var input: JSONValue = ["Limit": .integer(Limits.listLimit.upperBound)]
+                var all: [JSONValue] = []
                 while true {
                     let answer = try await client.call("ListDeliveryStreams", input)
                     let names = (answer["DeliveryStreamNames"]?.array ?? []).compactMap(\.string)
-                    for name in names { try StandardStreams.print(name) }
+                    if json {
+                        all += names.map { .string($0) }
+                    } else {
+                        for name in names { try StandardStreams.print(name) }
+                    }
                     guard answer["HasMoreDeliveryStreams"] == true, let last = names.last else {
+                        if json { try Document.write(.array(all)) }
                         return
                     }
                     input["ExclusiveStartDeliveryStreamName"] = .string(last)
