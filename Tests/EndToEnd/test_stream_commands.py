@@ -124,7 +124,9 @@ def test_a_stream_is_deleted(run, client):
 def test_a_stream_that_is_not_there_is_an_error(fail, command):
     said = fail(command, "nobody")
     expected = f"Firehose nobody under account {ACCOUNT} not found."
-    assert said == f"hydrant: ResourceNotFoundException: {expected}\n"
+    first, advice = said.splitlines()
+    assert first == f"hydrant: ResourceNotFoundException: {expected}"
+    assert "`hydrant streams list`" in advice
 
 
 def test_an_update_of_nothing_is_an_error(fail):

@@ -38,7 +38,7 @@ struct ClientOptions: ParsableArguments {
                 client.shutDown()
                 guard let failure = error as? FirehoseClient.Failure, let advice = failure.advice
                 else { throw error }
-                throw SettingsError(description: "\(failure); \(advice)")
+                throw SettingsError(description: "\(failure)\n  \(advice)")
             }
         }
     }
