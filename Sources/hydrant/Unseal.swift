@@ -57,7 +57,9 @@ enum Complaint {
         }
     }
 
-    private static func told(_ error: any CustomStringConvertible) -> ExitCode {
+    private static func told(_ error: any CustomStringConvertible & Error) -> ExitCode {
+        // Whoever read what was printed has enough: as a program that SIGPIPE ends.
+        if let error = error as? SystemError, error.code == EPIPE { return ExitCode(128 + SIGPIPE) }
         StandardStreams.complain("hydrant: \(error.description)\n")
         return ExitCode.failure
     }

@@ -109,13 +109,18 @@ struct SettingsLayers {
 
     // MARK: Names
 
-    /// Names that platforms give to a service that is called hydrant.
+    /// Whether a platform makes such a variable for services that are called hydrant, or hydrant-this.
     ///
     /// Kubernetes documentation, "Service", "Environment variables"; the form is Docker's links'.
-    private static func isOfPlatform(_ name: String) -> Bool {
-        let rest = name.dropFirst(Setting.variablePrefix.count)
-        return rest == "SERVICE_HOST" || rest.hasPrefix("SERVICE_PORT")
-            || rest.wholeMatch(of: /PORT_[0-9]+_(TCP|UDP)(_(PROTO|PORT|ADDR))?/) != nil
+    private static func isOfPlatform(_ name: String, _ value: String) -> Bool {
+        if name.hasSuffix("_PORT"), value.contains("://") { return true }
+        let end =
+            #/
+            HYDRANT_ ([A-Z0-9_]+_)?
+            (SERVICE_HOST | SERVICE_PORT (_[A-Z0-9_]+)?
+                | PORT_[0-9]+_(TCP|UDP|SCTP) (_(PROTO|PORT|ADDR))?)
+            /#
+        return name.wholeMatch(of: end) != nil
     }
 
     private static func checkNames(
@@ -125,7 +130,7 @@ struct SettingsLayers {
         let known = Setting.all.map(\.variable) + ["HYDRANT_CONFIG"]
         for name in environment.keys.sorted()
         where name.hasPrefix(Setting.variablePrefix) && !known.contains(name)
-            && !isOfPlatform(name)
+            && !isOfPlatform(name, environment[name] ?? "")
         {
             throw SettingsError(
                 description: "\(name): no setting has this name\(hint(name, known)); "
