@@ -16,21 +16,28 @@ final class Flushes: Sendable {
         var lastNumber: UInt64 = 0
     }
 
-    /// Beyond so many, the oldest is forgotten: it goes on its way all the same.
-    private static let maximumTargets = 100
+    /// Beyond so many, none is added.
+    private static let maximumTargets = 1000
 
     private let state = Mutex(State())
 
-    /// The flush of that number, or a new one up to `end`.
-    func target(_ number: UInt64?, upTo end: LogMark) -> Target {
+    /// The flush of that number, or a new one up to `end`; those that have ended are forgotten then.
+    ///
+    /// - Returns: Nil where there are too many.
+    func target(
+        _ number: UInt64?,
+        upTo end: LogMark,
+        hasEnded: (Target) -> Bool = { _ in false }
+    ) -> Target? {
         state.withLock { state in
             if let number, let target = state.targets.first(where: { $0.number == number }) {
                 return target
             }
+            state.targets.removeAll(where: hasEnded)
+            guard state.targets.count < Self.maximumTargets else { return nil }
             state.lastNumber += 1
             let target = Target(number: state.lastNumber, source: end)
             state.targets.append(target)
-            if state.targets.count > Self.maximumTargets { state.targets.removeFirst() }
             return target
         }
     }
@@ -47,6 +54,13 @@ final class Flushes: Sendable {
                 state.targets[index].outcome = last
             }
             return last
+        }
+    }
+
+    /// A flush as it is now.
+    func current(_ target: Target) -> Target {
+        state.withLock { state in
+            state.targets.first { $0.number == target.number } ?? target
         }
     }
 

@@ -10,6 +10,8 @@ final class OutcomeLog: Sendable {
     let log: StreamLog
     /// Ends of batches whose outcome is durable, each with the log's end behind it.
     private let appended = Mutex<[(source: LogMark, outcome: LogMark)]>([])
+    /// The numbers of progress records that are not delivered yet, of this run of the server.
+    private let notes = Mutex<[UInt64]>([])
 
     /// Opens the log in `folder`, created if it is missing.
     ///
@@ -60,7 +62,19 @@ final class OutcomeLog: Sendable {
             log.append(batch, arrival: arrival) { continuation.resume(returning: $0) }
         }
         let receipt = try result.get()
+        let passed = log.checkpoint(of: StreamPipeline.Role.outcome.reader).records
+        notes.withLock { notes in
+            // A frame's first record is its progress.
+            notes.append(receipt.firstRecord)
+            let old = notes.prefix { $0 < passed }.count
+            if old * 2 > notes.count { notes.removeFirst(old) }
+        }
         return receipt.firstRecord..<receipt.firstRecord + UInt64(receipt.recordCount)
+    }
+
+    /// How many of these records are no outcomes, as far as that is known.
+    func progressRecords(in numbers: Range<UInt64>) -> UInt64 {
+        notes.withLock { notes in UInt64(notes.count { numbers.contains($0) }) }
     }
 
     /// All of a batch that ends at `source` is durable.

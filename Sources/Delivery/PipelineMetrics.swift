@@ -182,7 +182,8 @@ final class PipelineMetrics: Sendable {
         set("data_freshness_seconds", Double(age.components.seconds))
         set("buffer_fill_bytes", Double(state.waiting))
         set("buffer_fill_ratio", Double(state.waiting) / Double(max(1, state.bufferBytes)))
-        if let processes = state.processes {
+        let wasThere = made.withLock { $0.gauges["transform_processes busy"] != nil }
+        if let processes = state.processes ?? (wasThere ? .init(busy: 0, idle: 0) : nil) {
             set("transform_processes", Double(processes.busy), ("state", "busy"))
             set("transform_processes", Double(processes.idle), ("state", "idle"))
         }
@@ -253,7 +254,7 @@ extension StreamPipeline {
         metrics.update(
             PipelineMetrics.State(
                 bytes: max(tail.bytes, checkpoint.bytes) - checkpoint.bytes,
-                records: max(tail.records, checkpoint.records) - checkpoint.records,
+                records: records(from: checkpoint, to: tail),
                 inFlight: inFlight,
                 oldest: tail.position > checkpoint.position ? oldest : nil,
                 waiting: waiting,

@@ -10,15 +10,26 @@ extension StreamDelivery {
     ///
     /// - Returns: Its number, and how many records of it are on their way; nil where records stay in the
     ///   log.
-    func flush(_ number: UInt64?) -> (number: UInt64, pending: UInt64)? {
+    /// - Throws: LimitExceeded where too many are under way.
+    func flush(
+        _ number: UInt64?
+    ) throws(FirehoseError) -> (number: UInt64, pending: UInt64)? {
         guard main.pipeline.settings.withLock({ !$0.isParked }) else { return nil }
         let (outcome, backup) = parts.withLock { ($0.outcome, $0.backup) }
-        let target = flushes.target(number, upTo: log.tail)
+        let found = flushes.target(number, upTo: log.tail) { old in
+            main.pipeline.hasPassed(old.source)
+                && backup?.pipeline.hasPassed(old.source) ?? true
+                && (outcome == nil
+                    || old.outcome.map { outcome?.way.pipeline.hasPassed($0) ?? true } ?? false)
+        }
+        guard let target = found else {
+            throw FirehoseError(.limitExceeded, "Too many flushes of the stream are under way.")
+        }
         var pending = main.pipeline.flush(to: target.source)
         if let backup { pending = max(pending, backup.pipeline.flush(to: target.source)) }
         guard let outcome else { return (target.number, pending) }
         if target.outcome == nil { passFlushesOn(to: outcome) }
-        guard let end = flushes.target(target.number, upTo: target.source).outcome else {
+        guard let end = flushes.current(target).outcome else {
             return (target.number, max(pending, 1))
         }
         let further = outcome.way.pipeline.pendingRecords(before: end)

@@ -204,10 +204,10 @@ final class StreamDelivery: Sendable {
             log: log.log,
             journal: journal.journal,
             entries: journal.entries,
-            shared: shared
-        ) {
-            main.wake()
-        }
+            shared: shared,
+            notes: { log.progressRecords(in: $0) },
+            onSettlement: { main.wake() }
+        )
     }
 
     private static func backup(

@@ -83,7 +83,9 @@ package struct StreamInspection: DeliveryStreamRegistry {
         let url =
             members["ClusterEndpoint"] ?? members["HECEndpoint"]
             ?? members["EndpointConfiguration"]?["Url"]
-        needs.url = url?.string.flatMap { EndpointURL($0)?.text }
+        needs.url = url?.string.flatMap {
+            EndpointURL($0).map { String($0.text.prefix { $0 != "?" }) }
+        }
         if kind == .redshift { needs.warehouse = try? Warehouse(stream.destination.members) }
         return needs
     }

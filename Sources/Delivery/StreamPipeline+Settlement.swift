@@ -19,7 +19,14 @@ extension StreamPipeline {
     func pendingRecords(before mark: LogMark) -> UInt64 {
         let passed = log.checkpoint(of: role.reader)
         guard passed.position < mark.position else { return 0 }
-        return mark.records > passed.records ? mark.records - passed.records : 1
+        return max(1, records(from: passed, to: mark))
+    }
+
+    /// Records between two marks, without the log's own notes.
+    func records(from start: LogMark, to end: LogMark) -> UInt64 {
+        guard end.records > start.records else { return 0 }
+        let all = end.records - start.records
+        return all - min(all, notes(start.records..<end.records))
     }
 
     /// Whether all before a mark is settled.

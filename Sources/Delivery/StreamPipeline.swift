@@ -36,6 +36,8 @@ final class StreamPipeline: Sendable {
     let isCheckpointDue = Atomic(false)
     /// Called after each settlement.
     let onSettlement: @Sendable () -> Void
+    /// How many of a range of the log's records are notes of its own, and nobody's.
+    let notes: @Sendable (Range<UInt64>) -> UInt64
 
     /// What all pipelines of a server have in common.
     struct Shared: Sendable {
@@ -72,8 +74,10 @@ final class StreamPipeline: Sendable {
         journal: InFlightJournal,
         entries: [JournalEntry],
         shared: Shared,
+        notes: @escaping @Sendable (Range<UInt64>) -> UInt64 = { _ in 0 },
         onSettlement: @escaping @Sendable () -> Void = {}
     ) throws {
+        self.notes = notes
         self.role = role
         name = stream
         self.log = log
@@ -112,6 +116,7 @@ final class StreamPipeline: Sendable {
     /// (real AWS, as probed by third parties).
     func update(_ new: Settings) {
         settings.withLock { $0 = new }
+        metrics.begin(failures: new.failureTypes)
         outage.bucketIs(new.bucket, logger)
         signal.notify()
     }

@@ -13,12 +13,8 @@ extension StreamRegistry: StreamOperator {
         let end = active.log.tail.records
         var start = end
         if let place {
-            let numbers = place.split(separator: ".").compactMap { UInt64($0, radix: 16) }
-            guard numbers.count == 2 else {
-                throw FirehoseError(.invalidArgument, "The place \(place.prefix(64)) is none.")
-            }
-            // That of a stream of the same name that is gone is no place in this one.
-            if numbers[0] == identity { start = min(numbers[1], end) }
+            // One of a stream of the same name that is gone is no place in this one.
+            start = min(try Self.number(in: place, of: identity, "NextToken") ?? end, end)
         }
         let (records, skipped, next) = active.tap.records(
             from: start,
@@ -41,14 +37,10 @@ extension StreamRegistry: StreamOperator {
         let identity = active.log.identity
         var number: UInt64?
         if let token {
-            let numbers = token.split(separator: ".").compactMap { UInt64($0, radix: 16) }
-            guard numbers.count == 2 else {
-                throw FirehoseError(.invalidArgument, "The token \(token.prefix(64)) is none.")
-            }
-            // That of a stream of the same name that is gone asks for nothing of this one.
-            if numbers[0] == identity { number = numbers[1] }
+            // One of a stream of the same name that is gone begins anew.
+            number = try Self.number(in: token, of: identity, "token")
         }
-        guard let flush = active.delivery.flush(number) else {
+        guard let flush = try active.delivery.flush(number) else {
             throw FirehoseError(
                 .invalidArgument,
                 "The records of Firehose \(stream) are kept, and not delivered: the server's log "
@@ -59,5 +51,18 @@ extension StreamRegistry: StreamOperator {
             pendingRecords: flush.pending,
             token: String(identity, radix: 16) + "." + String(flush.number, radix: 16)
         )
+    }
+
+    /// The number in `LOG.NUMBER`, hexadecimal; nil where that is of another log.
+    private static func number(
+        in text: String,
+        of identity: UInt64,
+        _ name: String
+    ) throws(FirehoseError) -> UInt64? {
+        let numbers = text.split(separator: ".").compactMap { UInt64($0, radix: 16) }
+        guard numbers.count == 2 else {
+            throw FirehoseError(.invalidArgument, "The \(name) \(text.prefix(64)) is none.")
+        }
+        return numbers[0] == identity ? numbers[1] : nil
     }
 }

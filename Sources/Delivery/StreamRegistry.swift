@@ -25,6 +25,8 @@ package final class StreamRegistry: DeliveryStreamRegistry, RecordAppender, Send
         case deleting(DeliveryStream)
     }
 
+    private let tapMemory = TapMemory()
+
     /// A stream that takes records.
     struct Active {
         var stream: DeliveryStream
@@ -32,7 +34,7 @@ package final class StreamRegistry: DeliveryStreamRegistry, RecordAppender, Send
         var delivery: StreamDelivery
         var limiter: ThroughputLimiter?
         let metrics: StreamMetrics
-        let tap = StreamTap()
+        let tap: StreamTap
     }
 
     /// Opens all streams of a data folder and starts their delivery.
@@ -128,7 +130,8 @@ package final class StreamRegistry: DeliveryStreamRegistry, RecordAppender, Send
                 ofStream: stream.name,
                 now: shared.options.time.now()
             ),
-            metrics: StreamMetrics(stream: stream.name, shared.options.metrics)
+            metrics: StreamMetrics(stream: stream.name, shared.options.metrics),
+            tap: StreamTap(tapMemory)
         )
     }
 

@@ -1,6 +1,17 @@
 internal import Records
 internal import Synchronization
 
+/// What all taps of a server may remember.
+final class TapMemory: Sendable {
+    /// Bytes of all taps together.
+    private static let maximumBytes = 64 << 20
+    private let used = Atomic(0)
+
+    func add(_ bytes: Int) { used.add(bytes, ordering: .relaxed) }
+
+    var isExhausted: Bool { used.load(ordering: .relaxed) > Self.maximumBytes }
+}
+
 /// The last records of a stream that somebody watches; nothing while nobody does.
 final class StreamTap: Sendable {
     private struct Put {
@@ -12,12 +23,27 @@ final class StreamTap: Sendable {
     }
     private struct State {
         var puts: [Put] = []
+        /// The first that is remembered; those before it are gone.
+        var head = 0
         var bytes = 0
         var lastAsked: ContinuousClock.Instant?
+
+        var isWatched: Bool {
+            lastAsked.map { $0.duration(to: .now) < StreamTap.patience } ?? false
+        }
+
+        mutating func dropFirst() {
+            bytes -= StreamTap.bytes(of: puts[head].batch)
+            head += 1
+            guard head * 2 > puts.count else { return }
+            puts.removeFirst(head)
+            head = 0
+        }
     }
 
     private let isWatched = Atomic(false)
     private let state = Mutex(State())
+    private let memory: TapMemory
 
     /// Bytes that are remembered: what a few full batches hold.
     private static let maximumBytes = 8 << 20
@@ -30,6 +56,12 @@ final class StreamTap: Sendable {
     /// Bytes of records in one answer, which may be one record more.
     private static let maximumAnswerBytes = 1 << 20
 
+    init(_ memory: TapMemory) { self.memory = memory }
+
+    deinit { memory.add(-state.withLock { $0.bytes }) }
+
+    private static func bytes(of batch: RecordBatch) -> Int { batch.payloadBytes + 128 }
+
     /// A batch is durable.
     func offer(_ batch: RecordBatch, _ receipt: AppendReceipt, now: () -> Timestamp) {
         guard isWatched.load(ordering: .relaxed) else { return }
@@ -40,19 +72,38 @@ final class StreamTap: Sendable {
             arrival: now()
         )
         state.withLock { state in
-            guard let asked = state.lastAsked, asked.duration(to: .now) < Self.patience else {
-                state = State()
-                isWatched.store(false, ordering: .relaxed)
-                return
-            }
+            guard isWatched.load(ordering: .relaxed) else { return }
+            let before = state.bytes
             state.puts.append(put)
-            state.bytes += batch.payloadBytes
-            var dropped = 0
-            while state.bytes > Self.maximumBytes || state.puts.count - dropped > Self.maximumPuts {
-                state.bytes -= state.puts[dropped].batch.payloadBytes
-                dropped += 1
+            state.bytes += Self.bytes(of: batch)
+            memory.add(state.bytes - before)
+            while state.head < state.puts.count,
+                state.bytes > Self.maximumBytes
+                    || state.puts.count - state.head > Self.maximumPuts || memory.isExhausted
+            {
+                let before = state.bytes
+                state.dropFirst()
+                memory.add(state.bytes - before)
             }
-            state.puts.removeFirst(dropped)
+        }
+    }
+
+    /// Forgets all, once nobody asks any more.
+    private func watch() {
+        Task { [weak self] in
+            while (try? await Task.sleep(for: .seconds(10))) != nil {
+                guard let self, !self.endIfIdle() else { return }
+            }
+        }
+    }
+
+    private func endIfIdle() -> Bool {
+        state.withLock { state in
+            guard !state.isWatched else { return false }
+            memory.add(-state.bytes)
+            state = State()
+            isWatched.store(false, ordering: .relaxed)
+            return true
         }
     }
 
@@ -63,17 +114,19 @@ final class StreamTap: Sendable {
         tail: UInt64,
         logIdentity: UInt64
     ) -> (records: [TailedRecords.Record], skipped: UInt64, next: UInt64) {
-        isWatched.store(true, ordering: .relaxed)
-        return state.withLock { state in
-            let isNew = state.lastAsked.map { $0.duration(to: .now) >= Self.patience } ?? true
-            if isNew { state = State() }
+        state.withLock { state in
+            let isNew = !isWatched.load(ordering: .relaxed)
+            if isNew {
+                isWatched.store(true, ordering: .relaxed)
+                watch()
+            }
             state.lastAsked = .now
             var records: [TailedRecords.Record] = []
             // Before anybody watched, nothing was remembered.
-            var next = isNew ? tail : start
+            var next = isNew ? max(tail, start) : start
             var skipped = next - start
             var bytes = 0
-            for put in state.puts where put.first + UInt64(put.count) > next {
+            for put in state.puts[state.head...] where put.first + UInt64(put.count) > next {
                 skipped += max(put.first, next) - next
                 next = max(put.first, next)
                 var number = put.first

@@ -13,6 +13,8 @@ struct Answer {
     var errorCode: String?
     /// What was put where, for the log.
     var put: (stream: String, receipt: AppendReceipt)?
+    /// The methods that the place has, where the request's is not one of them (RFC 9110, section 15.5.6).
+    var allowedMethods: String?
     /// Close the connection after it.
     var closes = false
 

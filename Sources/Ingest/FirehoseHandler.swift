@@ -130,7 +130,7 @@ final class FirehoseHandler: ChannelInboundHandler {
                 "The request was not complete in time.",
                 context
             )
-            refuse(answer, context)
+            refuse(answer, request.head, context)
         case .answering:
             break
         }
@@ -161,13 +161,15 @@ final class FirehoseHandler: ChannelInboundHandler {
             request.declaredBytes = Int(text) ?? Int.max
         }
         let declared = request.declaredBytes ?? 0
-        guard declared <= Limits.maximumRequestBodyBytes else { return refuseTooLarge(context) }
+        guard declared <= Limits.maximumRequestBodyBytes else {
+            return refuseTooLarge(head, context)
+        }
         request.authentication = service.authentication(of: head)
         if let error = request.authentication?.error,
             (request.declaredBytes ?? .max) > Limits.maximumRefusedBodyBytes
         {
             // Nobody sends megabytes here who has not said who they are.
-            return refuse(Answer(error, context.channel.allocator), context)
+            return refuse(Answer(error, context.channel.allocator), head, context)
         }
         state = .receiving(request)
         sendContinue(ifExpectedBy: request, context)
@@ -234,7 +236,7 @@ final class FirehoseHandler: ChannelInboundHandler {
         guard case .receiving(var request) = state else { return }
         request.bodyBytes += part.readableBytes
         guard request.bodyBytes <= Limits.maximumRequestBodyBytes else {
-            return refuseTooLarge(context)
+            return refuseTooLarge(request.head, context)
         }
         // Of a request that is refused already, nothing is kept.
         if request.authentication?.error != nil {
@@ -327,19 +329,24 @@ final class FirehoseHandler: ChannelInboundHandler {
     }
 
     /// Answers before the request has ended, and closes once it has.
-    private func refuse(_ answer: Answer, _ context: ChannelHandlerContext) {
+    private func refuse(
+        _ answer: Answer,
+        _ head: HTTPRequestHead,
+        _ context: ChannelHandlerContext
+    ) {
         releaseMemory()
+        service.count(answer, to: head)
         state = .discarding
         lastProgress = .now()
         write(answer, closes: true, isEarly: true, context)
     }
 
-    private func refuseTooLarge(_ context: ChannelHandlerContext) {
+    private func refuseTooLarge(_ head: HTTPRequestHead, _ context: ChannelHandlerContext) {
         let error = FirehoseError(
             .requestEntityTooLarge,
             "The request body has more than \(Limits.maximumRequestBodyBytes) bytes."
         )
-        refuse(Answer(error, context.channel.allocator), context)
+        refuse(Answer(error, context.channel.allocator), head, context)
     }
 
     private func answer(
@@ -353,6 +360,7 @@ final class FirehoseHandler: ChannelInboundHandler {
             context.channel.allocator
         )
         answer.status = status
+        answer.errorCode = type
         return answer
     }
 
@@ -371,6 +379,7 @@ final class FirehoseHandler: ChannelInboundHandler {
         headers.add(name: "Content-Type", value: answer.contentType)
         headers.add(name: "Content-Length", value: String(answer.body.readableBytes))
         headers.add(name: "Date", value: service.dates.now())
+        if let methods = answer.allowedMethods { headers.add(name: "Allow", value: methods) }
         if closes {
             headers.add(name: "Connection", value: "close")
         } else if isHTTP10 {

@@ -113,9 +113,10 @@ final class IngestService: Sendable {
     ) {
         switch place(of: head) {
         case .page(let page): return answer(page, allocator, done)
-        case .nowhere(let status):
-            let answer = answer(status, allocator)
-            return done({ answer })
+        case .nowhere(let status, let methods):
+            var answer = answer(status, allocator)
+            answer.allowedMethods = methods
+            return done({ [answer] in answer })
         case .interface: break
         }
         let operation = try? Operation(target: head.headers.first(name: "x-amz-target"))
@@ -152,17 +153,20 @@ final class IngestService: Sendable {
     private enum Place {
         case interface
         case page(StatusPage)
-        case nowhere(HTTPResponseStatus)
+        /// Where the method is wrong, with those that are right.
+        case nowhere(HTTPResponseStatus, methods: String?)
     }
 
     private func place(of head: HTTPRequestHead) -> Place {
         let path = Self.target(head.uri).utf8.prefix { $0 != UInt8(ascii: "?") }
         if path.count > 1, let page = pages[String(Substring(path))] {
             let isRead = head.method == .GET || head.method == .HEAD
-            return isRead ? .page(page) : .nowhere(.methodNotAllowed)
+            return isRead ? .page(page) : .nowhere(.methodNotAllowed, methods: "GET, HEAD")
         }
-        guard path.elementsEqual("/".utf8) || path.isEmpty else { return .nowhere(.notFound) }
-        return head.method == .POST ? .interface : .nowhere(.methodNotAllowed)
+        guard path.elementsEqual("/".utf8) || path.isEmpty else {
+            return .nowhere(.notFound, methods: nil)
+        }
+        return head.method == .POST ? .interface : .nowhere(.methodNotAllowed, methods: "POST")
     }
 
     private func answer(
@@ -268,6 +272,13 @@ final class IngestService: Sendable {
                 return answer
             })
         }
+    }
+
+    /// Counts an answer to a request that was not read to its end.
+    func count(_ answer: Answer, to head: HTTPRequestHead) {
+        guard case .interface = place(of: head) else { return }
+        let operation = try? Operation(target: head.headers.first(name: "x-amz-target"))
+        metrics.answered(operation, code: answer.errorCode)
     }
 
     /// Says what became of a request, with the ids that its client has.

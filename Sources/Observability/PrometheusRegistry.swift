@@ -143,9 +143,17 @@ package final class PrometheusRegistry: MetricsFactory {
         return text
     }
 
+    /// By code points, as whoever reads bytes does.
     private static func escaped(_ text: String, quotes: Bool = false) -> String {
-        var text = text.replacing("\\", with: "\\\\").replacing("\n", with: "\\n")
-        if quotes { text = text.replacing("\"", with: "\\\"") }
-        return text
+        var result = ""
+        for scalar in text.unicodeScalars {
+            switch scalar {
+            case "\\": result += "\\\\"
+            case "\n": result += "\\n"
+            case "\"" where quotes: result += "\\\""
+            default: result.unicodeScalars.append(scalar)
+            }
+        }
+        return result
     }
 }

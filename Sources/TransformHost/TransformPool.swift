@@ -27,6 +27,12 @@ package final class TransformPool: Sendable {
         package var busy: Int
         /// Warm.
         package var idle: Int
+
+        /// So many of each.
+        package init(busy: Int, idle: Int) {
+            self.busy = busy
+            self.idle = idle
+        }
     }
 
     private struct Idle {

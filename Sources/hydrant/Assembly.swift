@@ -113,10 +113,14 @@ struct Assembly {
             freshnessBound: .seconds(settings.freshnessBound)
         )
         var pages = health.pages
-        pages["/metrics"] = StatusPage(contentType: PrometheusRegistry.contentType) {
+        // With thousands of streams it takes a while: nobody else waits for that.
+        let page = SharedWork(on: WorkerThreads(count: 1)) {
             registry.updateMetrics()
             serverMetrics.update()
             return StatusPage.Content(metrics.text())
+        }
+        pages["/metrics"] = StatusPage(contentType: PrometheusRegistry.contentType) {
+            await page.value()
         }
         let ingest = IngestServer(
             host: settings.host,

@@ -60,10 +60,10 @@ import Testing
         #expect(limit == mark(5))
     }
 
-    @Test func `a flush has one end in each log, which is that after the first is passed`() {
+    @Test func `a flush has one end in each log, which is that after the first is passed`() throws {
         let flushes = Flushes()
-        let first = flushes.target(nil, upTo: mark(5))
-        #expect(flushes.target(first.number, upTo: mark(9)).source == mark(5))
+        let first = try #require(flushes.target(nil, upTo: mark(5)))
+        #expect(flushes.target(first.number, upTo: mark(9))?.source == mark(5))
         #expect(flushes.sourcePassed({ _ in false }) { mark(1) } == nil)
         #expect(flushes.isWaiting)
         var tail = mark(1)
@@ -73,15 +73,20 @@ import Testing
         }) { tail }
         #expect(end == mark(7))
         #expect(!flushes.isWaiting)
-        #expect(flushes.target(first.number, upTo: mark(9)).outcome == mark(7))
+        #expect(flushes.current(first).outcome == mark(7))
     }
 
-    @Test func `a flush that nobody knows begins anew, and many are bounded`() {
+    @Test func `flushes that have ended make room, and those that wait stay`() throws {
         let flushes = Flushes()
-        let first = flushes.target(nil, upTo: mark(1))
-        for number in 2...200 { _ = flushes.target(nil, upTo: mark(UInt64(number))) }
-        #expect(flushes.target(first.number, upTo: mark(300)).source == mark(300))
-        #expect(flushes.target(12_345, upTo: mark(301)).source == mark(301))
+        let first = try #require(flushes.target(nil, upTo: mark(1)))
+        for number in 2...3000 {
+            _ = flushes.target(nil, upTo: mark(UInt64(number))) { $0.number != first.number }
+        }
+        #expect(flushes.target(first.number, upTo: mark(4000))?.source == mark(1))
+        #expect(flushes.target(12_345, upTo: mark(5000))?.source == mark(5000))
+        for number in 0..<1000 { _ = flushes.target(nil, upTo: mark(UInt64(number))) }
+        #expect(flushes.target(nil, upTo: mark(1)) == nil)
+        #expect(flushes.target(first.number, upTo: mark(1)) != nil)
     }
 }
 
@@ -97,7 +102,7 @@ import Testing
     }
 
     @Test func `nothing is remembered until somebody watches`() {
-        let tap = StreamTap()
+        let tap = StreamTap(TapMemory())
         tap.offer(RecordBatch([Array("a".utf8)]), receipt(0, 1)) { now }
         let first = tap.records(from: 1, tail: 1, logIdentity: 7)
         #expect(first.records.isEmpty && first.skipped == 0 && first.next == 1)
@@ -109,14 +114,14 @@ import Testing
     }
 
     @Test func `records of a batch that were not taken are not shown`() {
-        let tap = StreamTap()
+        let tap = StreamTap(TapMemory())
         _ = tap.records(from: 0, tail: 0, logIdentity: 7)
         tap.offer(RecordBatch([Array("a".utf8), Array("b".utf8)]), receipt(0, 1)) { now }
         #expect(texts(tap.records(from: 0, tail: 1, logIdentity: 7).records) == ["a"])
     }
 
     @Test func `what is too much is forgotten and counted`() {
-        let tap = StreamTap()
+        let tap = StreamTap(TapMemory())
         _ = tap.records(from: 0, tail: 0, logIdentity: 7)
         let record = [UInt8](repeating: 120, count: 1 << 20)
         for number in 0..<20 {

@@ -58,7 +58,8 @@ package struct S3Configuration: Sendable {
             !rest.contains(where: { "?# ".contains($0) })
         else {
             throw Failure(
-                description: "the S3 endpoint \(url) must be a host, optionally with port and path"
+                description: "the S3 endpoint \(EndpointURL(url)?.text ?? "given") must be a host, "
+                    + "optionally with port and path, without a user"
             )
         }
         basePath = String(rest[slash...])

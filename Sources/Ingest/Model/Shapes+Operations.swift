@@ -89,7 +89,7 @@ extension Shape {
 
     static let flushDeliveryStream = structure(
         .required("DeliveryStreamName", .deliveryStreamName),
-        .optional("Token", .text(1...200, "[0-9a-f.-]+"))
+        .optional("Token", .text(1...200, "[0-9a-f.]+"))
     )
 
     static let tailDeliveryStream = structure(

@@ -151,7 +151,7 @@ struct ServerCheck {
         do {
             let store = try settings.buckets.store(dataDir: folder, client, time, nil)
             guard let s3 = store as? S3ObjectStore else { return .folders }
-            try findings.say(.ok, "buckets", "in S3 at \(settings.buckets.endpoint ?? "AWS")")
+            try findings.say(.ok, "buckets", "in S3 at \(settings.buckets.endpoint ?? "AWS's own")")
             return .s3(s3)
         } catch {
             try findings.say(.fail, "buckets", "\(error)")

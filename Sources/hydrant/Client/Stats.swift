@@ -32,7 +32,14 @@ struct Stats: AsyncParsableCommand {
     func run() async throws {
         try await client.withClient { client in
             while true {
-                let metrics = MetricsPage(try await client.page("/metrics"))
+                let text = try await client.page("/metrics")
+                guard text.contains("# TYPE hydrant_") else {
+                    throw SettingsError(
+                        description: "what answers there is no hydrant server: its /metrics has "
+                            + "nothing of one"
+                    )
+                }
+                let metrics = MetricsPage(text)
                 var streams = metrics.streams
                 if let stream {
                     guard let one = streams[stream] else {
@@ -88,12 +95,18 @@ struct StreamStats {
     fileprivate(set) var sums: [String: Double] = [:]
     /// The highest over pipelines.
     fileprivate(set) var highest: [String: Double] = [:]
+    /// By name and pipeline.
+    fileprivate(set) var pipelines: [String: Double] = [:]
 
     private static let places = [
         "s3", "amazon_open_search_service", "http_endpoint", "splunk", "redshift",
     ]
 
-    private subscript(name: String) -> Int { Int(sums[name] ?? 0) }
+    private subscript(name: String) -> Int { Self.whole(sums[name]) }
+
+    private static func whole(_ value: Double?) -> Int {
+        value.flatMap { Int(exactly: $0.rounded()) } ?? 0
+    }
 
     /// Records that are where they should be; objects of a warehouse count when it has loaded them.
     private var delivered: Int {
@@ -107,8 +120,14 @@ struct StreamStats {
         return waiting > 0 ? "waiting" : "idle"
     }
 
-    private var waiting: Int { Int(highest["log_backlog_records"] ?? 0) }
-    private var oldest: Int { Int(highest["data_freshness_seconds"] ?? 0) }
+    /// What is not transformed yet and what is, one after the other; a backup goes beside them.
+    private var waiting: Int { waiting("log_backlog_records") }
+    private var oldest: Int { Self.whole(highest["data_freshness_seconds"]) }
+
+    private func waiting(_ name: String) -> Int {
+        let way = Self.whole(pipelines["\(name) source"]) + Self.whole(pipelines["\(name) outcome"])
+        return max(way, Self.whole(pipelines["\(name) backup"]))
+    }
 
     var cells: [String] {
         [
@@ -131,7 +150,7 @@ struct StreamStats {
             "deliveryRetries": self["delivery_retries_total"],
             "copyFailures": self["copy_failures_total"],
             "waitingRecords": waiting,
-            "waitingBytes": Int(highest["log_backlog_bytes"] ?? 0),
+            "waitingBytes": waiting("log_backlog_bytes"),
             "buffersInFlight": self["buffers_in_flight"],
             "oldestSeconds": oldest,
         ]
@@ -156,6 +175,9 @@ struct MetricsPage {
             var stats = streams[String(label.1)] ?? StreamStats()
             stats.sums[name, default: 0] += value
             stats.highest[name] = max(stats.highest[name] ?? value, value)
+            if let pipeline = line[brace..<end].firstMatch(of: /[{,]pipeline="([^"]*)"/) {
+                stats.pipelines["\(name) \(pipeline.1)"] = value
+            }
             streams[String(label.1)] = stats
         }
     }

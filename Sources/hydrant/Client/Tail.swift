@@ -80,8 +80,16 @@ struct Tail: AsyncParsableCommand {
         guard json else { return try StandardStreams.print(shown.line) }
         var members: [String: JSONValue] = [shown.isText ? "data" : "base64": .string(shown.text)]
         members["recordId"] = record["RecordId"]
-        if case .number(let seconds)? = record["ApproximateArrivalTimestamp"] {
-            let date = Date(timeIntervalSince1970: seconds)
+        var seconds: Double?
+        switch record["ApproximateArrivalTimestamp"] {
+        case .number(let number): seconds = number
+        case .integer(let number): seconds = Double(number)
+        default: break
+        }
+        if let seconds {
+            // In the middle of its millisecond, since the rest is cut off.
+            let milliseconds = (seconds * 1000).rounded() + 0.5
+            let date = Date(timeIntervalSince1970: milliseconds / 1000)
             members["arrival"] = .string(
                 date.formatted(Date.ISO8601FormatStyle(includingFractionalSeconds: true))
             )
@@ -138,9 +146,10 @@ struct ShownData {
     /// One line, or several where the text has several; a terminal gets nothing that it would obey.
     var line: String {
         guard isText else { return "base64:" + text }
-        let body = text.hasSuffix("\n") ? String(text.dropLast()) : text
+        // A line end of two characters is one of Swift's.
+        let body = text.last?.isNewline == true ? String(text.dropLast()) : text
         guard isatty(STDOUT_FILENO) == 1 else { return body }
-        return body.split(separator: "\n", omittingEmptySubsequences: false)
+        return body.split(omittingEmptySubsequences: false, whereSeparator: \.isNewline)
             .map { $0.split(separator: "\t", omittingEmptySubsequences: false) }
             .map { $0.map { LogText.line(String($0)) }.joined(separator: "\t") }
             .joined(separator: "\n")

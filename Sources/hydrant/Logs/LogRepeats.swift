@@ -58,7 +58,10 @@ final class LogRepeats: Sendable {
                     if isSaid { window.leftOut += 1 }
                     isSaid = false
                 }
-                if windows[kind] != nil || windows.count < Self.maximumKinds {
+                // Messages are few: each has its bound, however many streams there are.
+                if windows[kind] != nil || kind.stream == nil
+                    || windows.count < Self.maximumKinds
+                {
                     windows[kind] = window
                 }
             }

@@ -138,6 +138,13 @@ enum LogText {
             !line.isEmpty
             && !line.unicodeScalars.contains { $0 == " " || $0 == "\"" || $0 == "=" }
         guard !isPlain else { return line }
-        return "\"" + line.replacing("\\", with: "\\\\").replacing("\"", with: "\\\"") + "\""
+        // By code points: a quote that a mark combines with is a quote to whoever reads bytes.
+        var quoted = "\""
+        for scalar in line.unicodeScalars {
+            if scalar == "\"" || scalar == "\\" { quoted.unicodeScalars.append("\\") }
+            quoted.unicodeScalars.append(scalar)
+        }
+        quoted.unicodeScalars.append("\"")
+        return quoted
     }
 }
