@@ -14,7 +14,7 @@ final class FirehoseHandler: ChannelInboundHandler {
 
     private enum State {
         case idle
-        case receiving(Request)
+        case receiving(IncomingRequest)
         /// The answer is on its way; what else arrives of the request is dropped.
         case answering(keepAlive: Bool, isHead: Bool)
         /// Answered before the request had ended, which is read to its end so that the client gets
@@ -34,20 +34,6 @@ final class FirehoseHandler: ChannelInboundHandler {
         var isWaiting: Bool {
             if case .waiting = self { true } else { false }
         }
-    }
-
-    private struct Request {
-        var head: HTTPRequestHead
-        var body: ByteBuffer?
-        var bodyBytes = 0
-        var declaredBytes: Int?
-        var hasEnded = false
-        var authentication: RequestAuthentication?
-        /// Who the caller is, once all of the body was there.
-        var caller: Result<AccessControl.Caller?, FirehoseError>?
-
-        /// Packed bodies may come to any size.
-        var isPacked: Bool { head.headers.contains(name: "content-encoding") }
     }
 
     private let service: IngestService
@@ -156,7 +142,7 @@ final class FirehoseHandler: ChannelInboundHandler {
     private func begin(_ head: HTTPRequestHead, _ context: ChannelHandlerContext) {
         if case .closed = state { return }
         lastProgress = .now()
-        var request = Request(head: head)
+        var request = IncomingRequest(head: head)
         if let text = head.headers.first(name: "content-length") {
             request.declaredBytes = Int(text) ?? Int.max
         }
@@ -176,7 +162,7 @@ final class FirehoseHandler: ChannelInboundHandler {
     }
 
     /// Takes from the budget what the body may come to, once its first bytes are there.
-    private func reserveMemory(for request: Request, _ context: ChannelHandlerContext) {
+    private func reserveMemory(for request: IncomingRequest, _ context: ChannelHandlerContext) {
         guard case .none = memory else { return }
         // Chunked bodies do not say their size.
         acquireMemory(request.declaredBytes ?? Limits.maximumRequestBodyBytes, context)
@@ -192,7 +178,10 @@ final class FirehoseHandler: ChannelInboundHandler {
     }
 
     /// RFC 9110, section 10.1.1: not for HTTP/1.0, and not without a body.
-    private func sendContinue(ifExpectedBy request: Request, _ context: ChannelHandlerContext) {
+    private func sendContinue(
+        ifExpectedBy request: IncomingRequest,
+        _ context: ChannelHandlerContext
+    ) {
         guard request.head.headers.first(name: "expect")?.isASCII("100-continue") ?? false,
             request.head.version != .http1_0, request.declaredBytes != 0
         else { return }
@@ -281,7 +270,7 @@ final class FirehoseHandler: ChannelInboundHandler {
     /// body unpacks to.
     ///
     /// So nobody holds that memory who has not said who they are.
-    private func complete(_ request: Request, _ context: ChannelHandlerContext) {
+    private func complete(_ request: IncomingRequest, _ context: ChannelHandlerContext) {
         guard request.caller == nil else { return dispatch(request, context) }
         var request = request
         request.caller = Result { () throws(FirehoseError) in
@@ -299,7 +288,7 @@ final class FirehoseHandler: ChannelInboundHandler {
 
     // MARK: Answering
 
-    private func dispatch(_ request: Request, _ context: ChannelHandlerContext) {
+    private func dispatch(_ request: IncomingRequest, _ context: ChannelHandlerContext) {
         let head = request.head
         // NIO's parser stops at an upgrade, which is not done here: the connection ends with it.
         let keepAlive =

@@ -527,3 +527,16 @@ def test_a_reader_that_has_enough_ends_it_quietly(hydrant, client, stream):
         put(client, stream, b"nobody reads this")
         assert process.wait(30) == 128 + signal.SIGPIPE
         assert process.stderr.read() == b""
+
+
+def test_every_line_of_json_says_when_it_arrived(hydrant, client, stream):
+    """Also on a whole second, which JSON has without a fraction; the time is that of the put."""
+    with tailing(hydrant, stream, "--json", "--limit", "200") as tail:
+        began = time.time()
+        for _ in range(200):
+            put(client, stream, b"x\n")
+        lines = [json.loads(line) for line in tail.rest()]
+    arrivals = [datetime.fromisoformat(each["arrival"]).timestamp() for each in lines]
+    assert len(arrivals) == 200
+    assert all(began - 0.001 <= each <= time.time() + 0.001 for each in arrivals)
+    assert arrivals == sorted(arrivals)

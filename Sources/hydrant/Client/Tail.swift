@@ -147,9 +147,10 @@ struct ShownData {
     var line: String {
         guard isText else { return "base64:" + text }
         // A line end of two characters is one of Swift's.
-        let body = text.last?.isNewline == true ? String(text.dropLast()) : text
+        let ends: Set<Character> = ["\n", "\r\n"]
+        let body = text.last.map(ends.contains) == true ? String(text.dropLast()) : text
         guard isatty(STDOUT_FILENO) == 1 else { return body }
-        return body.split(omittingEmptySubsequences: false, whereSeparator: \.isNewline)
+        return body.split(omittingEmptySubsequences: false, whereSeparator: ends.contains)
             .map { $0.split(separator: "\t", omittingEmptySubsequences: false) }
             .map { $0.map { LogText.line(String($0)) }.joined(separator: "\t") }
             .joined(separator: "\n")
