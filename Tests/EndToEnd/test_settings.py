@@ -268,7 +268,7 @@ def test_a_value_that_is_not_valid_is_refused_with_its_source(given, option, lay
 
 
 @pytest.mark.parametrize("layer", LAYERS)
-@pytest.mark.parametrize("option", FLAGS)
+@pytest.mark.parametrize("option", sorted(FLAGS))
 def test_flags_are_true_or_false(given, option, layer):
     """False is what they are anyway."""
     given.options = ["--data-dir", NOWHERE]
