@@ -24,11 +24,13 @@ package struct BatchSender: Sendable {
     ///
     /// - Throws: `FirehoseClient.Failure` for the first record that was not taken in time, or at
     ///   once where it is of no use to try again; `taken` has counted the others then. `retrying`
-    ///   hears of the first failure of a batch that is tried again.
+    ///   hears of the first failure of a batch that is tried again. Once `isStopped`, nothing is tried
+    ///   again.
     package func send(
         _ batch: [[UInt8]],
         taken: (_ records: Int, _ bytes: Int) -> Void,
-        retrying: (FirehoseClient.Failure) -> Void
+        retrying: (FirehoseClient.Failure) -> Void,
+        isStopped: () -> Bool = { false }
     ) async throws {
         var rest = batch
         var delays = RetryDelays(base: .milliseconds(100), cap: .seconds(5))
@@ -53,7 +55,11 @@ package struct BatchSender: Sendable {
             guard now < end else { throw failure }
             if firstFailure == nil { retrying(failure) }
             firstFailure = firstFailure ?? now
-            try await time.sleep(until: min(end, now + delays.next(using: &generator)))
+            let next = min(end, now + delays.next(using: &generator))
+            while time.now() < next {
+                guard !isStopped() else { throw failure }
+                try await time.sleep(until: min(next, time.now() + .milliseconds(200)))
+            }
         }
     }
 }

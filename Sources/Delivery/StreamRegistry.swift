@@ -78,6 +78,13 @@ package final class StreamRegistry: DeliveryStreamRegistry, RecordAppender, Send
             guard name.hasSuffix(Self.suffix) else { continue }
             let stream = try StreamFile.load(path)
             let active = try start(stream, path)
+            let pending = active.delivery.pendingRecords
+            if pending > 0 {
+                logger.info(
+                    "records wait for their delivery since before this start",
+                    metadata: ["stream": "\(stream.name)", "records": "\(pending)"]
+                )
+            }
             entries.withLock { $0[stream.name] = .active(active) }
         }
     }

@@ -92,6 +92,18 @@ package struct DeclaredStreams: Sendable {
         return found
     }
 
+    /// Refuses a document with a member that CreateDeliveryStream does not have, which a server passes
+    /// over.
+    ///
+    /// - Throws: `Failure` that names it.
+    package static func checkMembers(of document: JSONValue) throws(Failure) {
+        do throws(FirehoseError) {
+            _ = try Shape.createDeliveryStream.decode(document, unknown: .refused)
+        } catch {
+            throw Failure(description: error.message)
+        }
+    }
+
     private func examine(
         _ document: JSONValue,
         _ file: String

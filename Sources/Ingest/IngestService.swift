@@ -128,6 +128,7 @@ final class IngestService: Sendable {
             })
         }
         do throws(FirehoseError) {
+            if case .failure(let error) = caller { logRefused(error, operation) }
             let caller = try caller.get()
             let operation = try Operation(target: head.headers.first(name: "x-amz-target"))
             let body = try unpacked(body ?? ByteBuffer(), head)
@@ -198,7 +199,11 @@ final class IngestService: Sendable {
 
     private func answer(_ status: HTTPResponseStatus, _ allocator: ByteBufferAllocator) -> Answer {
         var answer = Answer(
-            FirehoseError(.unknownOperation, "This is the Firehose API: POST / it is."),
+            FirehoseError(
+                .unknownOperation,
+                "This is the Firehose API: point an SDK's endpoint URL here. See also /health, /ready "
+                    + "and /metrics."
+            ),
             allocator
         )
         answer.status = status
@@ -272,6 +277,18 @@ final class IngestService: Sendable {
                 return answer
             })
         }
+    }
+
+    /// Says that somebody is not let in; the handler keeps this from flooding the log.
+    private func logRefused(_ error: FirehoseError, _ operation: Operation?) {
+        logger.warning(
+            "a request is refused",
+            metadata: [
+                "code": "\(error.code.rawValue)",
+                "operation": "\(operation?.rawValue ?? "unknown")",
+                "reason": "\(error.message)",
+            ]
+        )
     }
 
     /// Counts an answer to a request that was not read to its end.

@@ -93,7 +93,10 @@ extension TransformProgram {
         }
         let path = transforms + "/" + name
         guard let stamp = FileStamp(path) else {
-            throw Failure(description: "there is no transform \(name) in \(transforms)")
+            let similar =
+                (try? Folder.list(transforms).filter { $0.hasPrefix(name) }.sorted()) ?? []
+            let hint = similar.first.map { " (is \($0) meant?)" } ?? ""
+            throw Failure(description: "there is no transform \(name) in \(transforms)\(hint)")
         }
         guard stamp.isFolder else {
             self.init(

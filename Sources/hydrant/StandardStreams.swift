@@ -61,6 +61,16 @@ enum StandardInput {
         }
     }
 
+    /// Whether SIGINT or SIGTERM has come, and nobody took notice yet.
+    static var isInterrupted: Bool {
+        var descriptor = pollfd(
+            fd: signals.withLock { $0 },
+            events: Int16(POLLIN),
+            revents: 0
+        )
+        return poll(&descriptor, 1, 0) > 0 && descriptor.revents & Int16(POLLIN) != 0
+    }
+
     /// What comes next; waits for ever where the patience is nil.
     static func next(within patience: Duration?) throws -> Event {
         let pipe = signals.withLock { $0 }

@@ -33,11 +33,14 @@ struct TransformInput {
         if path == "-" {
             bytes = [UInt8](FileHandle.standardInput.readDataToEndOfFile())
         } else {
-            do {
-                bytes = try Folder.readFile(path)
-            } catch {
-                throw Failure(description: "the input cannot be read: \(error)")
+            // To its end: a pipe has no size.
+            guard let file = FileHandle(forReadingAtPath: path),
+                let content = try? file.readToEnd() ?? Data()
+            else {
+                let reason = String(cString: strerror(errno))
+                throw Failure(description: "the input \(path) cannot be read: \(reason)")
             }
+            bytes = [UInt8](content)
         }
         let now = SystemTime().now()
         if let event = try? JSONCursor.value(of: bytes), let items = event["records"]?.array {

@@ -158,6 +158,13 @@ def test_what_cannot_be_transformed_is_done_with_as_well(hydrant, client, folder
     (key,) = folder_bucket.keys()
     assert key.startswith("processing_failed/")
     assert len(folder_bucket.content(key).splitlines()) == 2
+    put(client, stream, b"three")
+    done = flush(hydrant, stream)
+    assert done.returncode == 0
+    assert b"delivered" not in done.stdout
+    assert b"1 records" in done.stdout and b"1 failed" in done.stdout
+    put(client, stream, b"four", b"five", b"six")
+    assert flushed(hydrant, stream)["failedRecords"] == 3
 
 
 def test_both_buffers_of_a_transform_are_flushed_and_the_backup(

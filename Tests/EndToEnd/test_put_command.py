@@ -3,7 +3,9 @@
 import json
 import os
 import random
+import signal
 import subprocess
+from dataclasses import dataclass
 
 import pytest
 
@@ -340,3 +342,29 @@ def test_wrong_arguments_are_refused(endpoint, arguments):
     assert done.returncode != 0
     assert b"Usage" in done.stderr
     assert endpoint.batches == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_tries_at_a_server_that_is_away(number):
+    """The first signal, long before the time for tries is up; what was not put is told."""
+    with running_hydrant(Away(free_port()), "put", STREAM, "--linger", "0") as process:
+        process.stdin.write(b"a line\n")
+        said = process.stderr.readline()
+        assert b"trying again for 300 s" in said
+        assert b"is a server running there?" in said
+        process.send_signal(number)
+        assert process.wait(20) == 1
+        rest = process.stderr.read().decode()
+        assert "Unreachable" in rest
+        assert rest.splitlines()[-1] == "0 records, 0 bytes"
+
+
+@dataclass
+class Away:
+    """Where no server is."""
+
+    port: int
+
+    @property
+    def endpoint(self) -> str:
+        return f"http://127.0.0.1:{self.port}"

@@ -74,6 +74,14 @@ def test_a_stream_is_created_from_the_standard_input(run, client):
     assert describe(client, name)["DeliveryStreamStatus"] == "ACTIVE"
 
 
+def test_a_member_that_there_is_not_is_refused(fail, client):
+    """A server passes it over, as AWS does, and the stream would be another than was meant."""
+    name = fresh_name()
+    said = fail("create", "-", stdin=creation(name, CompresionFormat="GZIP"))
+    assert "CompresionFormat" in said
+    assert name not in client.list_delivery_streams()["DeliveryStreamNames"]
+
+
 def test_a_description_is_the_api_s(run, client):
     name = create_stream(client, BUCKET_ARN, CompressionFormat="GZIP")
     said = json.loads(run("describe", name))

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import time
 from base64 import b64encode
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -216,3 +217,19 @@ def test_a_variable_that_a_shell_sets_itself_arrives_or_is_refused(programs, nam
     assert done.returncode == OK, done
     (seen,) = programs.traces(transform, "environment")
     assert seen["environment"][name] == ODD
+
+
+def test_records_come_from_a_pipe_as_well(programs, tmp_path):
+    """As of `--input <(command)`: a pipe has no size."""
+    name = programs.write("once", IDENTITY)
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with ThreadPoolExecutor(1) as pool:
+        writing = pool.submit(pipe.write_bytes, b"a\nb\n")
+        folder = str(programs.folder)
+        done = run_hydrant(
+            None, "transform", "run", name, "--input", str(pipe), "--transforms", folder
+        )
+        writing.result(10)
+    assert done.returncode == OK, done.stderr
+    assert b"2 records" in done.stdout + done.stderr

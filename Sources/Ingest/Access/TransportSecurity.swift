@@ -92,7 +92,13 @@ package final class TransportSecurity: Sendable {
         do {
             return try body()
         } catch {
-            throw Failure(description: "the TLS \(what) in \(path) cannot be used: \(error)")
+            guard Folder.exists(path) else {
+                throw Failure(description: "the TLS \(what) \(path) does not exist")
+            }
+            let hint = what == "key" || what == "certificate" ? "; is it PEM?" : ""
+            throw Failure(
+                description: "the TLS \(what) in \(path) cannot be used: \(error)\(hint)"
+            )
         }
     }
 }

@@ -82,7 +82,12 @@ struct LocalCheck {
             return try findings.say(.ok, subject, "\(host) port \(port) is free")
         }
         // That is then most likely the one that is to be started anew.
-        try findings.say(isServed ? .warn : .fail, subject, "\(host) port \(port): \(reason)")
+        try findings.say(
+            isServed ? .warn : .fail,
+            subject,
+            "\(host) port \(port): \(reason)"
+                + (isServed ? "" : "; end what has it, or choose another with --port")
+        )
     }
 
     private func refusal(_ host: String, _ port: Int) -> String? {

@@ -196,7 +196,9 @@ struct ServerCheck {
                 }
             }
         }
-        if streams.isEmpty { try findings.say(.ok, "streams", "none yet") }
+        if streams.isEmpty, settings.streams.streams == nil {
+            try findings.say(.ok, "streams", "none yet")
+        }
         return streams.values.sorted { $0.name < $1.name }
     }
 

@@ -32,19 +32,27 @@ struct ClientOptions: ParsableArguments {
             )
             let client = FirehoseClient(endpoint)
             do {
-                try await work(client)
+                try await Self.advised { try await work(client) }
                 client.shutDown()
             } catch {
                 client.shutDown()
-                guard let failure = error as? FirehoseClient.Failure, let advice = failure.advice
-                else { throw error }
-                throw SettingsError(description: "\(failure)\n  \(advice)")
+                throw error
             }
         }
     }
 
     /// Completes the names of the streams that a server has.
     static let streamNames = CompletionKind.shellCommand("hydrant streams list 2>/dev/null")
+
+    /// Adds to a failure what to do about it.
+    static func advised(_ work: () async throws -> Void) async throws {
+        do {
+            try await work()
+        } catch let failure as FirehoseClient.Failure {
+            guard let advice = failure.advice else { throw failure }
+            throw SettingsError(description: "\(failure)\n  \(advice)")
+        }
+    }
 
     static let environment = """
         Requests are signed with AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN, and \
@@ -85,7 +93,7 @@ enum Document {
 
 extension FirehoseClient.Failure {
     /// What to do about it; nil where the message says all.
-    fileprivate var advice: String? {
+    var advice: String? {
         switch code {
         case "Unreachable", "Unresolved":
             "is a server running there? `hydrant serve` starts one; --endpoint-url or "

@@ -42,6 +42,7 @@ struct Flush: AsyncParsableCommand {
         try await client.withClient { client in
             let began = ContinuousClock.now
             var line = ProgressLine()
+            let before = await Fates(of: stream, client)
             var input: JSONValue = ["DeliveryStreamName": .string(stream)]
             var first: Int?
             var last = 0
@@ -62,26 +63,71 @@ struct Flush: AsyncParsableCommand {
                 try await Task.sleep(for: .milliseconds(100))
             }
             line.clear()
-            try report(first ?? 0, left: last, began.duration(to: .now))
+            let after = noWait ? before : await Fates(of: stream, client)
+            try report(first ?? 0, left: last, began.duration(to: .now), after - before)
             if last > 0, !noWait { throw ExitCode.failure }
         }
     }
 
-    private func report(_ records: Int, left: Int, _ duration: Duration) throws {
+    /// What became of a stream's records that were not delivered.
+    private struct Fates {
+        var failed = 0
+        var dropped = 0
+
+        /// Since the server's start; nothing where its metrics cannot be read.
+        init(of stream: String, _ client: FirehoseClient) async {
+            guard let page = try? await client.page("/metrics"),
+                let stats = MetricsPage(page).streams[stream]
+            else { return }
+            failed = stats.failed
+            dropped = stats.dropped
+        }
+
+        private init(failed: Int, dropped: Int) {
+            self.failed = failed
+            self.dropped = dropped
+        }
+
+        static func - (left: Fates, right: Fates) -> Fates {
+            Fates(
+                failed: max(0, left.failed - right.failed),
+                dropped: max(0, left.dropped - right.dropped)
+            )
+        }
+
+        /// In words; empty where nothing of the kind happened.
+        var text: String {
+            var parts: [String] = []
+            if failed > 0 { parts.append("\(failed) failed (see the bucket's error prefix)") }
+            if dropped > 0 { parts.append("\(dropped) dropped") }
+            return parts.joined(separator: ", ")
+        }
+    }
+
+    private func report(
+        _ records: Int,
+        left: Int,
+        _ duration: Duration,
+        _ fates: Fates
+    ) throws {
         let seconds = (duration / .seconds(1) * 1000).rounded() / 1000
         if json {
             let outcome: JSONValue = [
                 "stream": .string(stream), "records": .integer(records),
                 "pendingRecords": .integer(left), "isDelivered": .boolean(left == 0),
-                "seconds": .number(seconds),
+                "seconds": .number(seconds), "failedRecords": .integer(fates.failed),
+                "droppedRecords": .integer(fates.dropped),
             ]
             return try Document.write(outcome)
         }
         if left == 0 {
+            guard records > 0 else {
+                return try StandardStreams.print("nothing waited in \(stream)")
+            }
             return try StandardStreams.print(
-                records == 0
-                    ? "nothing waited in \(stream)"
-                    : "\(records) records of \(stream) are delivered, in \(seconds) s"
+                fates.text.isEmpty
+                    ? "\(records) records of \(stream) are delivered, in \(seconds) s"
+                    : "\(records) records of \(stream) are done, in \(seconds) s: \(fates.text)"
             )
         }
         guard !noWait else {

@@ -52,7 +52,9 @@ struct Put: AsyncParsableCommand {
             var batcher = LineBatcher(stripsNewlines: stripNewlines)
             // The count comes last, behind what went wrong.
             defer { if json { progress.finishAsJSON() } else { progress.finish() } }
-            try await Complaint.catching { try await copy(&batcher, sender, &progress) }
+            try await Complaint.catching {
+                try await ClientOptions.advised { try await copy(&batcher, sender, &progress) }
+            }
             guard progress.oversized == 0 else { throw ExitCode.failure }
         }
     }
@@ -97,7 +99,13 @@ struct Put: AsyncParsableCommand {
                 try await sender.send(batch) {
                     progress.add($0, $1)
                 } retrying: { failure in
-                    StandardStreams.complain("hydrant: \(failure); trying again\n")
+                    let advice = failure.advice.map { "; \($0)" } ?? ""
+                    StandardStreams.complain(
+                        "hydrant: \(failure); trying again for \(Int(retryDuration)) s "
+                            + "(--retry-duration)\(advice)\n"
+                    )
+                } isStopped: {
+                    StandardInput.isInterrupted
                 }
             }
         }

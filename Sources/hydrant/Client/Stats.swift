@@ -8,7 +8,11 @@ struct Stats: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Shows what came into each stream, what went out, and what waits.",
         discussion: """
-            Counts are of GET /metrics, and begin anew with the server.
+            Counts are of GET /metrics, and begin anew with the server. IN: records that were put. OUT: \
+            delivered. FAILED: in the bucket for failed records. DROPPED: a transform wanted them \
+            gone. SET ASIDE: on the server's disk, since nothing else took them. WAIT: put, and not \
+            delivered yet; OLDEST: for how long. STATE: idle, waiting, or paused while neither the \
+            destination nor the bucket for failed records takes anything.
 
             \(ClientOptions.environment)
             """
@@ -66,6 +70,9 @@ struct Stats: AsyncParsableCommand {
             encoder.outputFormatting = [.sortedKeys]
             let line = try encoder.encode(value)
             return try StandardStreams.print(String(decoding: line, as: UTF8.self))
+        }
+        guard !sorted.isEmpty || watch else {
+            return try StandardStreams.print("no streams yet: `hydrant streams create` makes one")
         }
         var rows = [
             ["STREAM", "IN", "OUT", "FAILED", "DROPPED", "SET ASIDE", "WAIT", "OLDEST", "STATE"]
@@ -128,6 +135,11 @@ struct StreamStats {
         let way = Self.whole(pipelines["\(name) source"]) + Self.whole(pipelines["\(name) outcome"])
         return max(way, Self.whole(pipelines["\(name) backup"]))
     }
+
+    /// Records in objects of failed ones.
+    var failed: Int { self["failed_records_total"] }
+    /// Records that a transform dropped.
+    var dropped: Int { self["dropped_records_total"] }
 
     var cells: [String] {
         [

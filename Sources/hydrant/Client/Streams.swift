@@ -1,5 +1,6 @@
 internal import ArgumentParser
 internal import Client
+internal import Ingest
 internal import Records
 
 /// `hydrant streams`.
@@ -65,7 +66,9 @@ struct Streams: AsyncParsableCommand {
 
         func run() async throws {
             try await client.withClient { client in
-                let answer = try await client.call("CreateDeliveryStream", try Document.read(file))
+                let document = try Document.read(file)
+                try DeclaredStreams.checkMembers(of: document)
+                let answer = try await client.call("CreateDeliveryStream", document)
                 try StandardStreams.print(answer["DeliveryStreamARN"]?.string ?? "")
             }
         }
