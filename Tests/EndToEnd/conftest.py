@@ -6,6 +6,7 @@ kills of an earlier run.
 """
 
 import os
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from itertools import count
@@ -27,6 +28,8 @@ def pytest_configure(config: pytest.Config) -> None:
     """Keeps this process's AWS clients from the user's own settings and from the network."""
     config.stash[COUNTS] = []
     config.stash[SERVERS] = []
+    # A shell may have this process, and so its children, ignore what Ctrl-C sends.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     for name in filter(leads_elsewhere, list(os.environ)):
         del os.environ[name]
     os.environ["AWS_CONFIG_FILE"] = os.environ["AWS_SHARED_CREDENTIALS_FILE"] = os.devnull

@@ -223,6 +223,7 @@ class EndpointBench:
         self,
         *,
         place: dict | None = None,
+        receiver: FirehoseReceiver | None = None,
         bucket: Bucket | None = None,
         s3: dict | None = None,
         extra: dict | None = None,
@@ -230,11 +231,11 @@ class EndpointBench:
     ) -> EndpointFlow:
         """Creates a stream to a place of its own.
 
-        `place` are members of the place, `s3` those of the S3 configuration, `members` the
+        `place` are members of the place, at the `receiver` of all or another, `s3` those of the S3 configuration, `members` the
         destination's, `extra` those of the request.
         """
         stream, bucket = fresh_name(), bucket or self.bucket()
-        made = self.http.place(stream, **place or {})
+        made = (receiver or self.http).place(stream, **place or {})
         backup = destination(bucket.arn, **s3 or {})
         whole = http_destination(made, bucket.arn, S3Configuration=backup, **members)
         self._create(stream, HTTP, whole, extra)

@@ -6,6 +6,8 @@ The streams of many tests fail at the same time, so that their waits do not add 
 import json
 import re
 import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from functools import partial
 
@@ -14,7 +16,7 @@ import pytest
 from buckets import OBJECT_NAME
 from endpoint_fixtures import IMPATIENT, IMPATIENT_SECONDS
 from endpoint_streams import FAILED_ONCE, IN_ONE_REQUEST, KEPT, EndpointFlow, texts
-from firehose_receiver import Place
+from firehose_receiver import FirehoseReceiver, Place
 from firehose_replies import (
     COMPLAINT,
     EXCEPTION,
@@ -58,8 +60,14 @@ def milliseconds() -> int:
     return int(datetime.now(UTC).timestamp() * 1000)
 
 
-def failing(endpoints, name: str, **members) -> EndpointFlow:
+ENDED = ("reset", "hung up")
+"""What, at a connection that was kept from another stream's request, is tried again at once."""
+
+
+def failing(endpoints, name: str, alone: Callable[[], FirehoseReceiver], **members) -> EndpointFlow:
     """A stream whose first request fails as named."""
+    if name in ENDED:
+        members["receiver"] = alone()
     reply, _ = EVERY[name]
     place = {"plan": lambda request: reply if request.is_first else None}
     if name in SLOW:
@@ -74,15 +82,29 @@ def elsewhere(receivers) -> Place:
 
 
 @pytest.fixture(scope="module")
-def flows(endpoints, elsewhere) -> dict[str, EndpointFlow]:
+def alone() -> Iterator[Callable[[], FirehoseReceiver]]:
+    """Makes receivers that nothing else is sent to: no connection to them is kept."""
+    with ExitStack() as stack:
+        made: list[FirehoseReceiver] = []
+
+        def make() -> FirehoseReceiver:
+            made.append(stack.enter_context(FirehoseReceiver()))
+            return made[-1]
+
+        yield make
+        assert [each.violations for each in made] == [[] for _ in made]
+
+
+@pytest.fixture(scope="module")
+def flows(endpoints, elsewhere, alone) -> dict[str, EndpointFlow]:
     """Streams that each have one record, which the endpoints fail in all ways at once.
 
     The names begin with `never` where it is not tried again, and with `again` where it is.
     """
     made = {}
     for name in EVERY:
-        made[f"never {name}"] = failing(endpoints, name, retry=0)
-        made[f"again {name}"] = failing(endpoints, name)
+        made[f"never {name}"] = failing(endpoints, name, alone, retry=0)
+        made[f"again {name}"] = failing(endpoints, name, alone)
     for status in REDIRECTS:
         plan = partial(lambda status, _: redirect(status, elsewhere.url), status)
         members = {"plan": plan, "access_key": "not for others"}

@@ -238,7 +238,9 @@ def test_retries_end_with_their_time(start_warehouse, wire, killed):
     took = time.monotonic() - start
     assert seconds * 0.6 < took < seconds * 1.6
     assert said["code"] == "Redshift.DiskFull"
-    assert int(said["attempts"]) == len(wire.statements("COPY")) > 2
+    # An attempt that was killed before it came so far is one all the same.
+    assert 0 <= int(said["attempts"]) - len(wire.statements("COPY")) <= killed
+    assert int(said["attempts"]) > 2
 
 
 def test_a_new_password_is_used_for_what_waits(warehouse):
