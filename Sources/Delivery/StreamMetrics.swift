@@ -125,31 +125,28 @@ final class StreamMetrics: Sendable {
 
 /// Processes that were started for a stream, whatever program they run.
 final class ProcessStarts: Sendable {
-    private struct Made {
-        var counter: Counter?
-    }
     private let stream: String
     private let factory: any MetricsFactory
-    private let made = Mutex(Made())
+    private let made = Mutex<Counter?>(nil)
 
     init(stream: String, _ factory: any MetricsFactory) {
         self.stream = stream
         self.factory = factory
     }
 
-    deinit { made.withLock { $0.counter?.destroy() } }
+    deinit { made.withLock { $0?.destroy() } }
 
     /// One more.
     func increment() {
         let counter = made.withLock { made in
             let counter =
-                made.counter
+                made
                 ?? Counter(
                     label: "hydrant_transform_process_starts_total",
                     dimensions: [("stream", stream)],
                     factory: factory
                 )
-            made.counter = counter
+            made = counter
             return counter
         }
         counter.increment()

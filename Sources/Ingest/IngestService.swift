@@ -119,7 +119,10 @@ final class IngestService: Sendable {
             return done({ [answer] in answer })
         case .interface: break
         }
-        let operation = try? Operation(target: head.headers.first(name: "x-amz-target"))
+        let target = Result { () throws(FirehoseError) in
+            try Operation(target: head.headers.first(name: "x-amz-target"))
+        }
+        let operation = try? target.get()
         let done = { @Sendable [metrics] (maker: @escaping AnswerMaker) in
             done({
                 let answer = maker()
@@ -130,7 +133,7 @@ final class IngestService: Sendable {
         do throws(FirehoseError) {
             if case .failure(let error) = caller { logRefused(error, operation) }
             let caller = try caller.get()
-            let operation = try Operation(target: head.headers.first(name: "x-amz-target"))
+            let operation = try target.get()
             let body = try unpacked(body ?? ByteBuffer(), head)
             switch operation {
             case .putRecord: try put(body, .putRecord, caller, allocator, done)

@@ -29,7 +29,7 @@ struct Assembly {
         signal(SIGHUP, SIG_IGN)
         Self.raiseFileLimit()
         let time = SystemTime()
-        let folder = try DataFolder(Self.absolute(settings.dataDir))
+        let folder = try DataFolder(Place.absolute(settings.dataDir))
         if settings.durability == .os {
             logger.warning(
                 """
@@ -65,7 +65,7 @@ struct Assembly {
         let access = try settings.access.makeAccessControl(identity, isStrict: isStrict, time)
         let transportSecurity = try settings.access.makeTransportSecurity()
         let transforms = TransformHost(
-            folder: Self.absolute(settings.streams.transforms),
+            folder: Place.absolute(settings.streams.transforms),
             identity: identity,
             time: time,
             logger: serverLogs[.transforms]
@@ -88,7 +88,7 @@ struct Assembly {
                 recordDestinations: RecordDestinations(
                     client: endpointClient,
                     settings: try settings.endpointSettings.map {
-                        try EndpointSettings(path: Self.absolute($0))
+                        try EndpointSettings(path: Place.absolute($0))
                     } ?? EndpointSettings(),
                     credentials: BucketOptions.credentials,
                     identity: identity,
@@ -204,10 +204,6 @@ struct Assembly {
         guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return }
         limit.rlim_cur = limit.rlim_max
         setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
-    }
-
-    private static func absolute(_ path: String) -> String {
-        URL(fileURLWithPath: path).standardizedFileURL.path
     }
 }
 

@@ -58,7 +58,7 @@ struct BucketOptions: ParsableArguments {
         let hasKey = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"]
             .contains { Self.environment[$0] != nil }
         guard localBuckets != nil || endpoint == nil && !hasKey else { return nil }
-        return localBuckets.map { URL(fileURLWithPath: $0).standardizedFileURL.path }
+        return localBuckets.map(Place.absolute)
             ?? dataDir + "/buckets"
     }
 

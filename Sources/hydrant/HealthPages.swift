@@ -83,12 +83,7 @@ final class HealthPages: Sendable {
             }
             members["reasons"] = .array(told)
         }
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-        let bytes = (try? encoder.encode(JSONValue.object(members))) ?? Data()  // always encodes
-        return StatusPage.Content(
-            isGood: reasons.isEmpty,
-            String(decoding: bytes, as: UTF8.self) + "\n"
-        )
+        let text = (try? Document.line(JSONValue.object(members))) ?? ""  // always encodes
+        return StatusPage.Content(isGood: reasons.isEmpty, text + "\n")
     }
 }

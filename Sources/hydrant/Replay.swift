@@ -69,7 +69,7 @@ struct Replay: AsyncParsableCommand {
             let client = HTTPClient()
             defer { client.shutDown() }
             try await Complaint.catching {
-                let folder = URL(fileURLWithPath: dataDir).standardizedFileURL.path
+                let folder = Place.absolute(dataDir)
                 guard FileManager.default.fileExists(atPath: folder) else {
                     throw SettingsError(description: "the data folder \(folder) does not exist")
                 }

@@ -68,7 +68,7 @@ struct TransformRun: AsyncParsableCommand {
         try await Complaint.catching {
             let input = try TransformInput(input)
             let host = TransformHost(
-                folder: URL(fileURLWithPath: transforms).standardizedFileURL.path,
+                folder: Place.absolute(transforms),
                 identity: ServiceIdentity(region: "us-east-1", account: "000000000000"),
                 time: SystemTime(),
                 logger: Logger(label: "transform") { _ in TransformLines() }

@@ -80,9 +80,7 @@ struct WarehouseOptions: ParsableArguments {
         if let region = BucketOptions.environment["AWS_REGION"] { settings.region = region }
         settings.psql = psql
         settings.tlsMode = copyTls
-        settings.certificateAuthority = copyCa.map {
-            URL(fileURLWithPath: $0).standardizedFileURL.path
-        }
+        settings.certificateAuthority = copyCa.map(Place.absolute)
         settings.timeout = .seconds(copyTimeout)
         settings.dataAPIEndpoint = dataApiEndpoint
         settings.dataAPISecret = dataApiSecret

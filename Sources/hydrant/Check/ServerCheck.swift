@@ -25,7 +25,7 @@ struct ServerCheck {
     /// Prints what it finds; gives whether a server could run.
     func run() async throws -> Bool {
         defer { client.shutDown() }
-        let folder = Self.absolute(settings.dataDir)
+        let folder = Place.absolute(settings.dataDir)
         let isServed = try LocalCheck(findings).dataFolder(folder)
         try LocalCheck(findings).port(settings.host, settings.port, isServed: isServed)
         try checkAccess()
@@ -34,7 +34,7 @@ struct ServerCheck {
         let copies = try checkWarehouses()
         let buckets = try checkStore(folder)
         let transforms = TransformHost(
-            folder: Self.absolute(settings.streams.transforms),
+            folder: Place.absolute(settings.streams.transforms),
             identity: identity,
             time: time,
             logger: quiet
@@ -126,7 +126,7 @@ struct ServerCheck {
     private func checkEndpointSettings() throws -> EndpointSettings? {
         guard let path = settings.endpointSettings else { return nil }
         return try findings.attempt("endpoint settings") {
-            try EndpointSettings(path: Self.absolute(path))
+            try EndpointSettings(path: Place.absolute(path))
         } good: { _ in
             "\(path) can be read"
         }
@@ -186,7 +186,7 @@ struct ServerCheck {
                 isStrict: settings.streams.strictAws,
                 logger: quiet
             )
-            for result in declared.examine(Self.absolute(path)) {
+            for result in declared.examine(Place.absolute(path)) {
                 do {
                     let stream = try result.get()
                     streams[stream.name] = stream
@@ -214,9 +214,5 @@ struct ServerCheck {
             return try findings.say(.fail, subject, error.message)
         }
         try findings.say(.ok, subject, "\(origin), to \(stream.destination.kind.rawValue)")
-    }
-
-    private static func absolute(_ path: String) -> String {
-        URL(fileURLWithPath: path).standardizedFileURL.path
     }
 }

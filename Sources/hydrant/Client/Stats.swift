@@ -66,10 +66,7 @@ struct Stats: AsyncParsableCommand {
         if json {
             let value = JSONValue.object(streams.mapValues(\.json))
             guard watch else { return try Document.write(value) }
-            let encoder = JSONEncoder()
-            encoder.outputFormatting = [.sortedKeys]
-            let line = try encoder.encode(value)
-            return try StandardStreams.print(String(decoding: line, as: UTF8.self))
+            return try StandardStreams.print(try Document.line(value))
         }
         guard !sorted.isEmpty || watch else {
             return try StandardStreams.print("no streams yet: `hydrant streams create` makes one")

@@ -94,10 +94,7 @@ struct Tail: AsyncParsableCommand {
                 date.formatted(Date.ISO8601FormatStyle(includingFractionalSeconds: true))
             )
         }
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-        let line = try encoder.encode(JSONValue.object(members))
-        try StandardStreams.print(Self.plain(String(decoding: line, as: UTF8.self)))
+        try StandardStreams.print(Self.plain(try Document.line(JSONValue.object(members))))
     }
 
     /// JSON of which a terminal obeys nothing: JSON's own rule is to escape no more than what is below

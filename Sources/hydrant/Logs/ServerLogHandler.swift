@@ -61,11 +61,9 @@ struct ServerLogHandler: LogHandler {
                 line["level"] = level.rawValue
                 line["logger"] = label
                 line["message"] = message
-                let encoder = JSONEncoder()
-                encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
                 // Texts always encode.
-                guard let bytes = try? encoder.encode(line) else { return }
-                StandardStreams.complain(String(decoding: bytes, as: UTF8.self) + "\n")
+                guard let text = try? Document.line(line) else { return }
+                StandardStreams.complain(text + "\n")
             }
         }
     }

@@ -17,8 +17,6 @@ struct Setting: Sendable {
     let defaultValue: String?
     /// What it does, in a sentence or two.
     let abstract: String
-    /// What it belongs to.
-    let section: String
 
     /// The name's parts.
     var words: [String] { option.split(separator: "-").map(String.init) }
@@ -61,8 +59,7 @@ struct Setting: Sendable {
                 option: name,
                 kind: argument.kind == "flag" ? .flag : argument.isRepeating ? .list : .value,
                 defaultValue: argument.defaultValue,
-                abstract: argument.abstract ?? "",
-                section: argument.sectionTitle ?? "Server"
+                abstract: argument.abstract ?? ""
             )
         }
     }
@@ -89,7 +86,6 @@ struct Setting: Sendable {
             var preferredName: Name?
             var defaultValue: String?
             var abstract: String?
-            var sectionTitle: String?
         }
         var command: Command
     }
