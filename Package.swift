@@ -138,7 +138,7 @@ let package = Package(
         tests("Records"),
         tests("Parsing"),
         tests("Compression", ["CZlib"]),
-        tests("Observability", [coreMetrics]),
+        tests("Observability", ["Platform", coreMetrics]),
         tests("SigV4", ["Records", crypto]),
         tests("Egress", ["Platform", nioCore, nioPosix]),
         tests("Sealing", ["Platform"]),

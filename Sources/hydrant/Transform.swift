@@ -160,11 +160,7 @@ private struct ShownRecord: Encodable {
     }
 
     var json: String {
-        get throws {
-            let encoder = JSONEncoder()
-            encoder.outputFormatting = [.withoutEscapingSlashes, .sortedKeys]
-            return String(decoding: try encoder.encode(self), as: UTF8.self)
-        }
+        get throws { try Document.line(self) }
     }
 
     var text: String {

@@ -134,6 +134,21 @@ def test_calls_are_counted_with_what_they_were_answered(hydrant, client, stream)
     )
 
 
+def test_calls_that_are_refused_before_their_end_are_counted(guarded_hydrant):
+    """Nobody who has not said who they are may send much: the answer comes before the body."""
+    before = answers(guarded_hydrant)
+    for _ in range(3):
+        with Connection(guarded_hydrant.port) as connection:
+            head = request("PutRecord", b"x" * 100_000).split(b"\r\n\r\n")[0]
+            connection.send(head + b"\r\n\r\n")
+            assert connection.answer().status == 400
+    counted = answers(guarded_hydrant) - before
+    assert sum(counted.values()) == 3
+    ((operation, code),) = counted
+    assert operation == "PutRecord"
+    assert code != "OK"
+
+
 def test_every_call_has_a_latency(hydrant, client, stream):
     """Of puts by their stream, of others by their operation; refused ones are no exception."""
     labels = {"operation": "DescribeDeliveryStream"}

@@ -47,6 +47,16 @@ def test_health_answers_ok(connection):
     assert answer.json["status"] == "ok"
 
 
+@pytest.mark.parametrize(
+    ("start", "allowed"),
+    [(b"POST /ready", "GET, HEAD"), (b"DELETE /metrics", "GET, HEAD"), (b"GET /", "POST")],
+)
+def test_a_wrong_method_is_told_the_right_ones(connection, start, allowed):
+    answer = connection.exchange(start + b" HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n")
+    assert answer.status == 405
+    assert answer.headers["allow"] == allowed
+
+
 # MARK: JSON
 
 

@@ -98,4 +98,11 @@ import Testing
         #expect(text.contains("n_total 8000\n"))
         #expect(text.contains("t_seconds_sum 8000\n"))
     }
+
+    @Test func `a quote in a label is escaped whatever combines with it`() {
+        let registry = PrometheusRegistry()
+        Counter(label: "x", dimensions: [("a", "q\"\u{301}b\\\u{301}\nc")], factory: registry)
+            .increment()
+        #expect(registry.text().contains("x{a=\"q\\\"\u{301}b\\\\\u{301}\\nc\"} 1"))
+    }
 }
