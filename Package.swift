@@ -75,48 +75,49 @@ let package = Package(
         ),
         .target(name: "CKernels"),
         library("Platform", ["CKernels"]),
-        library("Records"),
-        library("Parsing", ["Records"]),
+        library("JSON"),
+        library("Records", ["JSON"]),
         library("Compression", ["CZlib"]),
         library("Observability", ["Platform", coreMetrics]),
         library("SigV4", ["Records", crypto]),
         library("Egress", ["CCurl", "Platform"]),
-        library("Sealing", ["Platform", crypto]),
-        library("DurableLog", ["Records", "Platform", "Sealing", logging]),
+        library("Encryption", ["Platform", crypto]),
+        library("DurableLog", ["Records", "Platform", "Encryption", logging]),
         library(
             "Destinations",
             [
-                "Records", "Parsing", "SigV4", "Egress", "Compression", "CKernels", "Platform",
+                "Records", "JSON", "SigV4", "Egress", "Compression", "CKernels", "Platform",
                 crypto, subprocess, systemPackage,
             ]
         ),
-        library("Processors", ["Records", "Parsing", "Compression", crypto]),
+        library("Processors", ["Records", "JSON", "Compression", crypto]),
         library(
             "TransformHost",
             [
-                "Records", "Parsing", "Platform", "CKernels", subprocess, systemPackage, nioCore,
+                "Records", "JSON", "Platform", "CKernels", subprocess, systemPackage, nioCore,
                 nioPosix, nioHTTP1, logging,
             ]
         ),
         library(
             "Delivery",
             [
-                "Records", "DurableLog", "Destinations", "Compression", "Platform", "Sealing",
+                "Records", "JSON", "DurableLog", "Destinations", "Compression", "Platform",
+                "Encryption",
                 "Processors", "TransformHost", "CKernels", crypto, logging, metrics,
             ]
         ),
         library(
             "Ingest",
             [
-                "Records", "Parsing", "Platform", "Compression", "CKernels", "SigV4", nioCore,
+                "Records", "JSON", "Platform", "Compression", "CKernels", "SigV4", nioCore,
                 nioPosix, nioHTTP1, nioSSL, crypto, logging, metrics, lifecycle,
             ]
         ),
-        library("Client", ["Records", "SigV4", "Egress", crypto]),
-        .executableTarget(
-            name: "hydrant",
+        library("Client", ["Records", "JSON", "SigV4", "Egress", crypto]),
+        .target(
+            name: "HydrantCommand",
             dependencies: [
-                "Records", "Parsing", "Platform", "SigV4", "Egress", "Sealing", "DurableLog",
+                "Records", "JSON", "Platform", "SigV4", "Egress", "Encryption", "DurableLog",
                 "Compression",
                 "Destinations", "TransformHost", "Delivery", "Ingest", "Client", "Observability",
                 logging, metrics, lifecycle, systemPackage,
@@ -126,35 +127,41 @@ let package = Package(
             exclude: ["Hydrant.docc"],
             swiftSettings: settings
         ),
-        .target(
-            name: "TestSupport",
-            dependencies: [
-                "Records", "Platform", "SigV4", "Egress", "DurableLog", "Destinations",
-                "TransformHost", "Delivery", nioCore, nioPosix, logging,
-            ],
+        .executableTarget(
+            name: "hydrant",
+            dependencies: ["HydrantCommand"],
             swiftSettings: settings
+        ),
+        library("TestSupport", ["Records", "Platform"]),
+        library(
+            "DeliveryTesting",
+            [
+                "TestSupport", "Records", "JSON", "Platform", "SigV4", "Egress", "DurableLog",
+                "Destinations", "TransformHost", "Delivery", nioCore, nioPosix, logging,
+            ]
         ),
         tests("Platform", ["CKernels"]),
         tests("Records"),
-        tests("Parsing"),
+        tests("JSON"),
         tests("Compression", ["CZlib"]),
         tests("Observability", ["Platform", coreMetrics]),
         tests("SigV4", ["Records", crypto]),
         tests("Egress", ["Platform", nioCore, nioPosix]),
-        tests("Sealing", ["Platform"]),
-        tests("DurableLog", ["Records", "Platform", "Sealing", logging]),
-        tests("Destinations", ["Records", "Platform", "SigV4", "Egress"]),
+        tests("Encryption", ["Platform"]),
+        tests("DurableLog", ["Records", "Platform", "Encryption", logging]),
+        tests("Destinations", ["Records", "JSON", "Platform", "SigV4", "Egress"]),
         tests(
             "Delivery",
             [
-                "Records", "DurableLog", "Destinations", "Platform", "Compression",
-                "Sealing", "TransformHost", logging, metrics,
+                "DeliveryTesting", "Records", "JSON", "DurableLog", "Destinations", "Platform",
+                "Compression",
+                "Encryption", "TransformHost", logging, metrics,
                 .product(name: "MetricsTestKit", package: "swift-metrics"),
             ]
         ),
         tests("Processors", ["Records", "Compression", crypto]),
         tests("TransformHost", ["Records", "Platform", logging]),
         tests("Client", ["Records"]),
-        tests("Ingest", ["Records", "Parsing", "Egress", nioCore, nioPosix, logging]),
+        tests("Ingest", ["Records", "JSON", "Egress", nioCore, nioPosix, logging]),
     ]
 )

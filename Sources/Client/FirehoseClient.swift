@@ -1,6 +1,7 @@
 internal import Crypto
 internal import Egress
 internal import Foundation
+package import JSON
 package import Records
 internal import SigV4
 

@@ -1,4 +1,5 @@
 package import Destinations
+internal import JSON
 package import Records
 
 /// What is loaded into a warehouse once a buffer's object is stored.

@@ -1,7 +1,7 @@
 package import Destinations
+package import Encryption
 package import Metrics
 package import Records
-package import Sealing
 package import TransformHost
 
 /// How delivery works, for all streams of a server.
@@ -14,9 +14,9 @@ package struct DeliveryOptions: Sendable {
     package var compressionLevel: Int
     /// Waits between attempts.
     package var retryDelays: RetryDelays
-    /// Sealed buffers of one stream on their way at one time.
+    /// Encrypted buffers of one stream on their way at one time.
     package var maximumBuffersInFlight: Int
-    /// The keys that copies of sealed records are sealed with.
+    /// The keys that copies of encrypted records are encrypted with.
     package var masterKeys: MasterKeys?
     /// Runs the programs of streams that are transformed; none are accepted without it.
     package var transforms: TransformHost?

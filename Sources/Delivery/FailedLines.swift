@@ -12,19 +12,19 @@ final class FailedLines: Sendable {
     private let spooler: Spooler
     private let plans: [ErrorOutputType: ObjectPlan]
     private let name: String
-    private let isSealed: Bool
+    private let isEncrypted: Bool
 
     /// Lines for the objects of `plans`, in files that begin with `name`.
     init(
         _ spooler: Spooler,
         _ plans: [ErrorOutputType: ObjectPlan],
         name: String,
-        isSealed: Bool
+        isEncrypted: Bool
     ) {
         self.spooler = spooler
         self.plans = plans
         self.name = name
-        self.isSealed = isSealed
+        self.isEncrypted = isEncrypted
     }
 
     /// Adds a line, without its line feed.
@@ -54,7 +54,7 @@ final class FailedLines: Sendable {
 
     private func writer(_ type: ErrorOutputType, _ suffix: String) throws -> PartWriter {
         guard let plan = plans[type] else { throw Spooler.UnknownOutcome() }
-        return try spooler.writer(plan, name: name + suffix, isSealed: isSealed)
+        return try spooler.writer(plan, name: name + suffix, isEncrypted: isEncrypted)
     }
 
     /// The objects; nothing may be added after, and it may be called again where it throws.

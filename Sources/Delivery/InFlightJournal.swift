@@ -1,5 +1,6 @@
 package import Destinations
 internal import Foundation
+internal import JSON
 internal import Platform
 package import Records
 

@@ -1,7 +1,7 @@
 internal import Crypto
 internal import Destinations
+internal import Encryption
 internal import Platform
-internal import Sealing
 
 /// The failed records of a buffer, on disk beside its journal entry, and what else came of it.
 ///
@@ -18,7 +18,7 @@ package struct KeptFailures: Sendable, Codable, Hashable {
         var byteCount: UInt64
         var sha256: [UInt8]
 
-        /// Its file's name, which says whether it is sealed.
+        /// Its file's name, which says whether it is encrypted.
         var name: String
     }
 
@@ -43,7 +43,7 @@ package struct KeptFailures: Sendable, Codable, Hashable {
 }
 
 extension InFlightJournal {
-    private static let sealedSuffix = ".sealed"
+    private static let encryptedSuffix = ".sealed"
 
     /// Makes failed records durable, and with them the fate of all records of their buffer.
     ///
@@ -64,10 +64,10 @@ extension InFlightJournal {
             }
             var name = isSetAside ? "set-aside" : type.rawValue
             var object = part.object
-            if let sealed = object.content as? SealedFile {
-                name += Self.sealedSuffix
-                object.content = sealed.file
-                object.byteCount = try sealed.file.size()
+            if let encrypted = object.content as? EncryptedFile {
+                name += Self.encryptedSuffix
+                object.content = encrypted.file
+                object.byteCount = try encrypted.file.size()
             }
             try Folder.create(folder)
             try LocalBucketStore.store(
@@ -125,12 +125,12 @@ extension InFlightJournal {
             }
             let file = try File(path, .read)
             var content: any ByteSource = file
-            if kept.name.hasSuffix(Self.sealedSuffix) {
+            if kept.name.hasSuffix(Self.encryptedSuffix) {
                 guard let masterKeys else {
-                    throw Failure(description: "\(path) is sealed, and there are no master keys")
+                    throw Failure(description: "\(path) is encrypted, and there are no master keys")
                 }
-                do throws(SealedFile.Failure) {
-                    content = try SealedFile(file, masterKeys)
+                do throws(EncryptedFile.Failure) {
+                    content = try EncryptedFile(file, masterKeys)
                 } catch {
                     if case .key = error { throw error }
                     throw KeptFailures.Damaged(description: "\(error)")

@@ -1,6 +1,7 @@
 internal import Crypto
 package import Destinations
 internal import Foundation
+internal import JSON
 internal import Platform
 package import Records
 

@@ -20,13 +20,13 @@ final class OutcomeLog: Sendable {
         _ folder: String,
         logs: LogStore,
         floors: [LogMark],
-        isSealed: Bool
+        isEncrypted: Bool
     ) throws {
         log = try logs.open(
             folder,
             readers: [StreamPipeline.Role.outcome.reader, Self.progressReader],
             floors: floors,
-            isSealed: isSealed,
+            isEncrypted: isEncrypted,
             // One batch may become more than any bound; between batches, `TransformStage` waits.
             isBounded: false
         )

@@ -1,4 +1,5 @@
 internal import Destinations
+internal import JSON
 internal import Platform
 internal import Records
 

@@ -1,13 +1,13 @@
 internal import Destinations
+internal import Encryption
 internal import Platform
 internal import Records
-internal import Sealing
 internal import Synchronization
 
 /// The place on disk for what could not be delivered: nothing is dropped.
 final class SetAside: Sendable {
     /// `hydrant unseal` opens files that end so.
-    private static let sealedSuffix = ".sealed"
+    private static let encryptedSuffix = ".sealed"
 
     private let folder: String
     private let totalRecords = Mutex(0)
@@ -15,8 +15,8 @@ final class SetAside: Sendable {
     /// Keeps one stream's things in `folder`, which is created when it is needed.
     init(folder: String) { self.folder = folder }
 
-    /// Stores an object under its bucket and key, as it would have been delivered; a sealed one stays
-    /// sealed, and is named so.
+    /// Stores an object under its bucket and key, as it would have been delivered; a encrypted one stays
+    /// encrypted, and is named so.
     ///
     /// Blocks.
     ///
@@ -30,10 +30,10 @@ final class SetAside: Sendable {
     ) {
         var object = object
         var key = plan.key
-        if let sealed = object.content as? SealedFile {
-            key += Self.sealedSuffix
-            object.content = sealed.file
-            object.byteCount = try sealed.file.size()
+        if let encrypted = object.content as? EncryptedFile {
+            key += Self.encryptedSuffix
+            object.content = encrypted.file
+            object.byteCount = try encrypted.file.size()
         }
         let path = folder + "/" + LocalBucketStore.path(bucket: plan.bucket, key: key)
         try Folder.create(folder)

@@ -1,9 +1,9 @@
 internal import Compression
 internal import Crypto
 internal import Destinations
+internal import Encryption
 internal import Platform
 internal import Records
-internal import Sealing
 
 /// Turns a range of a log into objects' content, each in a file without a name.
 struct Spooler: Sendable {
@@ -13,7 +13,7 @@ struct Spooler: Sendable {
     let folder: String
     /// For GZIP and ZIP: 1 (fast) to 9 (small).
     let compressionLevel: Int
-    /// For the spool files of logs that are sealed.
+    /// For the spool files of logs that are encrypted.
     let masterKeys: MasterKeys?
 
     /// What a range came to.
@@ -43,9 +43,9 @@ struct Spooler: Sendable {
         goOn: () throws -> Void
     ) throws -> Spool {
         var damaged: [LogDamage] = []
-        let isSealed = log.isSealingInUse
+        let isEncrypted = log.isEncryptionInUse
         func writer(_ plan: ObjectPlan, _ suffix: String) throws -> PartWriter {
-            try self.writer(plan, name: name + suffix, isSealed: isSealed)
+            try self.writer(plan, name: name + suffix, isEncrypted: isEncrypted)
         }
         let main = try writer(entry.plan, "")
         var failures: [ErrorOutputType: PartWriter] = [:]
@@ -83,11 +83,11 @@ struct Spooler: Sendable {
     }
 
     /// Makes an object out of records that are given one by one.
-    func writer(_ plan: ObjectPlan, name: String, isSealed: Bool) throws -> PartWriter {
+    func writer(_ plan: ObjectPlan, name: String, isEncrypted: Bool) throws -> PartWriter {
         try PartWriter(
             plan,
             path: "\(folder)/\(name)",
-            masterKeys: isSealed ? masterKeys : nil,
+            masterKeys: isEncrypted ? masterKeys : nil,
             compressor: compressor(for: plan)
         )
     }
@@ -207,27 +207,27 @@ final class PartWriter: @unchecked Sendable {
     }
 }
 
-/// Writes an object's content, sealed where there are keys to do it, and hashes it on the way.
+/// Writes an object's content, encrypted where there are keys to do it, and hashes it on the way.
 private struct ObjectWriter: ~Copyable {
     private let file: File
-    private var sealed: SealedFile.Writer?
+    private var encrypted: EncryptedFile.Writer?
     private var byteCount: UInt64 = 0
     private var hash = SHA256()
 
     init(file: File, masterKeys: MasterKeys?) {
         self.file = file
         if let masterKeys {
-            sealed = SealedFile.Writer(file, masterKeys)
+            encrypted = EncryptedFile.Writer(file, masterKeys)
         } else {
-            sealed = nil
+            encrypted = nil
         }
     }
 
     mutating func write(_ bytes: UnsafeRawBufferPointer) throws {
-        if sealed == nil {
+        if encrypted == nil {
             try file.write(bytes, at: byteCount)
         } else {
-            try sealed?.write(bytes)
+            try encrypted?.write(bytes)
         }
         hash.update(bufferPointer: bytes)
         byteCount += UInt64(bytes.count)
@@ -237,7 +237,7 @@ private struct ObjectWriter: ~Copyable {
         let sha256 = Array(hash.finalize())
         let byteCount = byteCount
         var content: any ByteSource = file
-        if let sealed { content = try sealed.finish() }
+        if let encrypted { content = try encrypted.finish() }
         return SpooledObject(content: content, byteCount: byteCount, sha256: sha256)
     }
 }

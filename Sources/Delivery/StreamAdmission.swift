@@ -1,7 +1,7 @@
 package import Destinations
 internal import DurableLog
+internal import Encryption
 package import Records
-internal import Sealing
 package import TransformHost
 
 /// What a server takes as a stream.

@@ -1,10 +1,10 @@
 internal import Destinations
 internal import Dispatch
 internal import DurableLog
+internal import Encryption
 internal import Logging
 internal import Platform
 internal import Records
-internal import Sealing
 internal import Synchronization
 internal import TransformHost
 
@@ -21,7 +21,7 @@ final class StreamDelivery: Sendable {
     /// the next start, nothing is.
     private let isProgressUnknown: Bool
     /// Why records can neither be read nor appended; nil where nothing is in the way.
-    let sealingFailure: KeyFailure?
+    let encryptionFailure: KeyFailure?
     /// Changes on the registry's thread for changes alone.
     let parts: Mutex<Parts>
 
@@ -66,7 +66,7 @@ final class StreamDelivery: Sendable {
         self.logs = logs
         self.shared = shared
         starts = ProcessStarts(stream: stream.name, shared.options.metrics)
-        let isSealed = stream.encryption != nil
+        let isEncrypted = stream.encryption != nil
         let journal = try Self.journal(.source, folder)
         let backupJournal = try Self.journal(.backup, folder)
         // What is wrong with it, the registry says.
@@ -74,10 +74,10 @@ final class StreamDelivery: Sendable {
         let backs = StreamRules.keepsBackup(stream)
         var outcome: (log: OutcomeLog, journal: Journal)?
         if processing?.changesRecords == true || Folder.exists(folder + Self.outcomeFolder) {
-            outcome = try Self.openOutcome(folder, logs, isSealed: isSealed)
+            outcome = try Self.openOutcome(folder, logs, isEncrypted: isEncrypted)
         }
         var progress: OutcomeRecord.Progress?
-        let outcomeFailure = outcome?.log.log.sealingFailure
+        let outcomeFailure = outcome?.log.log.encryptionFailure
         do {
             progress = try outcome?.log.lastProgress()
             isProgressUnknown = false
@@ -93,13 +93,13 @@ final class StreamDelivery: Sendable {
             readers: [StreamPipeline.Role.source.reader]
                 + (backs ? [StreamPipeline.Role.backup.reader] : []),
             floors: floors,
-            isSealed: isSealed
+            isEncrypted: isEncrypted
         )
-        sealingFailure = log.sealingFailure ?? outcomeFailure
+        encryptionFailure = log.encryptionFailure ?? outcomeFailure
         if let outcome, !isProgressUnknown {
             try Self.catchUp(log, progress)
             try outcome.log.forgetProgress()
-            if log.isSealingInUse { try outcome.log.log.setSealing(true) }
+            if log.isEncryptionInUse { try outcome.log.log.setEncryption(true) }
         }
         let stage = Self.stage(processing, outcome?.log, stream, shared, starts)
         let main = try StreamPipeline(
@@ -141,14 +141,14 @@ final class StreamDelivery: Sendable {
     private static func openOutcome(
         _ folder: String,
         _ logs: LogStore,
-        isSealed: Bool
+        isEncrypted: Bool
     ) throws -> (log: OutcomeLog, journal: Journal) {
         let journal = try journal(.outcome, folder)
         let log = try OutcomeLog(
             folder + outcomeFolder,
             logs: logs,
             floors: journal.entries.map(\.end),
-            isSealed: isSealed
+            isEncrypted: isEncrypted
         )
         return (log, journal)
     }
@@ -259,7 +259,7 @@ final class StreamDelivery: Sendable {
             let opened = try Self.openOutcome(
                 folder,
                 logs,
-                isSealed: stream.encryption != nil || log.isSealingInUse
+                isEncrypted: stream.encryption != nil || log.isEncryptionInUse
             )
             let pipeline = try Self.outcome(
                 stream,
@@ -289,7 +289,7 @@ final class StreamDelivery: Sendable {
         parts.withLock { $0.backup = backup }
     }
 
-    /// Brings a changed configuration into effect, for all that is in no sealed buffer yet.
+    /// Brings a changed configuration into effect, for all that is in no encrypted buffer yet.
     ///
     /// Blocks; called by one thread at a time, after `prepare`.
     func update(_ stream: DeliveryStream) throws {
@@ -326,13 +326,13 @@ final class StreamDelivery: Sendable {
         log.removeReader(StreamPipeline.Role.backup.reader)
     }
 
-    /// Seals what is kept from now on, or keeps it as it is.
+    /// Encrypts what is kept from now on, or keeps it as it is.
     ///
-    /// What was sealed once stays so on its further way until the next start: of what is in the log, it
+    /// What was encrypted once stays so on its further way until the next start: of what is in the log, it
     /// is not known where it goes.
-    func setSealing(_ isOn: Bool) throws {
-        try log.setSealing(isOn)
-        if isOn { try parts.withLock { $0.outcome }?.log.log.setSealing(true) }
+    func setEncryption(_ isOn: Bool) throws {
+        try log.setEncryption(isOn)
+        if isOn { try parts.withLock { $0.outcome }?.log.log.setEncryption(true) }
     }
 
     // MARK: The end

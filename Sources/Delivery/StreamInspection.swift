@@ -1,8 +1,9 @@
 package import Destinations
 internal import DurableLog
+package import Encryption
+internal import JSON
 internal import Platform
 package import Records
-package import Sealing
 
 /// The streams of a data folder as they are described there, without a server: for looking at, never for
 /// changing.
@@ -56,10 +57,10 @@ package struct StreamInspection: DeliveryStreamRegistry {
     /// Why the records of a stored stream cannot be read with these keys; nil where they can be.
     ///
     /// Blocks.
-    package func sealingFailure(of name: String, _ masterKeys: MasterKeys?) -> String? {
+    package func encryptionFailure(of name: String, _ masterKeys: MasterKeys?) -> String? {
         let folder = root + "/" + name + StreamRegistry.suffix
         for log in ["/log", "/outcome"] where Folder.exists(folder + log) {
-            if let failure = LogStore.sealingFailure(folder: folder + log, masterKeys) {
+            if let failure = LogStore.encryptionFailure(folder: folder + log, masterKeys) {
                 return failure
             }
         }

@@ -1,5 +1,6 @@
 internal import Destinations
 internal import Foundation
+internal import JSON
 internal import Logging
 internal import Platform
 internal import Records
@@ -43,7 +44,7 @@ extension StreamPipeline {
         _ byteCount: UInt64
     ) throws -> Spooler.Part {
         let name = "\(name)-\(role.rawValue)-\(entry.sequence)-manifest"
-        let writer = try shared.spooler.writer(object, name: name, isSealed: false)
+        let writer = try shared.spooler.writer(object, name: name, isEncrypted: false)
         let content = plan.content(of: entry.plan, byteCount: byteCount)
         try content.withUnsafeBytes { try writer.add($0) }
         return try writer.finish(nil)

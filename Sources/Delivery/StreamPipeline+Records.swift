@@ -19,7 +19,7 @@ extension StreamPipeline {
                     shared.spooler,
                     entry.failureObjects,
                     name: "\(name)-\(role.rawValue)-\(entry.sequence)",
-                    isSealed: log.isSealingInUse
+                    isEncrypted: log.isEncryptionInUse
                 )
             )
             let fresh = work

@@ -1,9 +1,9 @@
 internal import Destinations
 internal import DurableLog
+internal import Encryption
 internal import Logging
 internal import Platform
 package import Records
-internal import Sealing
 internal import Synchronization
 internal import TransformHost
 
@@ -36,7 +36,7 @@ extension StreamRegistry {
         }
     }
 
-    /// Seals first, then says so.
+    /// Encrypts first, then says so.
     package func startEncryption(
         _ name: String,
         _ encryption: StreamEncryption
@@ -47,23 +47,23 @@ extension StreamRegistry {
             let wasOn = stream.encryption != nil
             stream.encryption = encryption
             // Before the configuration says so, so that it never says more than there is.
-            try active.delivery.setSealing(true)
+            try active.delivery.setEncryption(true)
             do {
                 try store(stream, over: active)
             } catch {
-                try active.delivery.setSealing(wasOn)
+                try active.delivery.setEncryption(wasOn)
                 throw error
             }
         }
     }
 
-    /// Says so first, then stops sealing.
+    /// Says so first, then stops encryption.
     package func stopEncryption(_ name: String) async throws(FirehoseError) {
         try await changing(name) { [self] active in
             var stream = active.stream
             stream.encryption = nil
             try store(stream, over: active)
-            try active.delivery.setSealing(false)
+            try active.delivery.setEncryption(false)
         }
     }
 

@@ -109,7 +109,7 @@ package final class StreamRegistry: DeliveryStreamRegistry, RecordAppender, Send
 
     private func start(_ stream: DeliveryStream, _ path: String) throws -> Active {
         let delivery = try StreamDelivery(stream, folder: path, logs: logs, shared: shared)
-        if let failure = delivery.sealingFailure {
+        if let failure = delivery.encryptionFailure {
             logger.error(
                 "the stream's encrypted records wait on disk, and puts are refused",
                 metadata: ["stream": "\(stream.name)", "error": "\(failure)"]

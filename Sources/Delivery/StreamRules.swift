@@ -1,4 +1,5 @@
 internal import Destinations
+internal import JSON
 internal import Records
 
 /// What a stream's configuration must keep beyond the API's shapes.

@@ -7,13 +7,13 @@ internal import Records
 struct FrameHeader: Equatable {
     static let byteCount = 64
     static let magic: UInt32 = 0x3146_5948  // "HYF1"
-    /// Of a frame whose payload is sealed; see `SealingKeys`.
-    static let sealedMagic: UInt32 = 0x3153_5948  // "HYS1"
+    /// Of a frame whose payload is encrypted; see `EncryptionKeys`.
+    static let encryptedMagic: UInt32 = 0x3153_5948  // "HYS1"
     /// The largest payload that a frame can have.
     static let maximumPayloadBytes = Limits.maximumFrameBytes
 
-    /// Whether the payload is sealed.
-    var isSealed: Bool
+    /// Whether the payload is encrypted.
+    var isEncrypted: Bool
     /// Which log the frame is of: the lower half of the log's number.
     ///
     /// Segments are used again, by other logs too, whose frames may stand at the very same offsets.
@@ -59,7 +59,7 @@ struct FrameHeader: Equatable {
 
     /// Writes the header's 64 bytes to the start of `buffer`.
     func encode(into buffer: UnsafeMutableRawBufferPointer) {
-        buffer.store(isSealed ? Self.sealedMagic : Self.magic, at: 0)
+        buffer.store(isEncrypted ? Self.encryptedMagic : Self.magic, at: 0)
         buffer.store(offset, at: 8)
         buffer.store(payloadBytes, at: 16)
         buffer.store(recordCount, at: 20)
@@ -70,7 +70,7 @@ struct FrameHeader: Equatable {
         buffer.store(firstByte, at: 48)
         buffer.store(committed, at: 56)
         let checked = UnsafeRawBufferPointer(rebasing: buffer[8..<Self.byteCount])
-        buffer.store(Self.checksum(checked, isSealed: isSealed), at: 4)
+        buffer.store(Self.checksum(checked, isEncrypted: isEncrypted), at: 4)
     }
 
     /// Reads a header that stands at `offset` of the log; nil unless magic, checksum, log, offset and
@@ -80,8 +80,10 @@ struct FrameHeader: Equatable {
             buffer.load64(8) == expectedOffset, buffer.load32(28) == logTag
         else { return nil }
         let checked = UnsafeRawBufferPointer(rebasing: buffer[8..<Self.byteCount])
-        isSealed = buffer.load32(0) == Self.sealedMagic
-        guard Self.checksum(checked, isSealed: isSealed) == buffer.load32(4) else { return nil }
+        isEncrypted = buffer.load32(0) == Self.encryptedMagic
+        guard Self.checksum(checked, isEncrypted: isEncrypted) == buffer.load32(4) else {
+            return nil
+        }
         self.logTag = logTag
         offset = expectedOffset
         payloadBytes = buffer.load32(16)
@@ -97,21 +99,21 @@ struct FrameHeader: Equatable {
     }
 
     /// Whether a frame's header may begin with a number.
-    static func isMagic(_ number: UInt32) -> Bool { number == magic || number == sealedMagic }
+    static func isMagic(_ number: UInt32) -> Bool { number == magic || number == encryptedMagic }
 
     /// The checksum of a header's bytes from the eighth on; it tells the two kinds of frames apart as
     /// well.
-    private static func checksum(_ bytes: UnsafeRawBufferPointer, isSealed: Bool) -> UInt32 {
-        isSealed ? ~CRC32C.checksum(bytes) : CRC32C.checksum(bytes)
+    private static func checksum(_ bytes: UnsafeRawBufferPointer, isEncrypted: Bool) -> UInt32 {
+        isEncrypted ? ~CRC32C.checksum(bytes) : CRC32C.checksum(bytes)
     }
 
     /// Bytes of the payload once it is open.
     var plainBytes: Int {
-        isSealed
-            ? SealedPayload.plainBytes(ofSealed: Int(payloadBytes)) : Int(payloadBytes)
+        isEncrypted
+            ? EncryptedPayload.plainBytes(ofEncrypted: Int(payloadBytes)) : Int(payloadBytes)
     }
 
-    /// What sealing ties a payload to: all of the header but its checksums.
+    /// What encryption ties a payload to: all of the header but its checksums.
     var authenticated: [UInt8] {
         var header = self
         header.payloadChecksum = 0
@@ -128,9 +130,9 @@ struct FrameHeader: Equatable {
         payloadChecksum: UInt32,
         arrival: Timestamp,
         committed: UInt64,
-        isSealed: Bool = false
+        isEncrypted: Bool = false
     ) {
-        self.isSealed = isSealed
+        self.isEncrypted = isEncrypted
         self.logTag = logTag
         offset = mark.position.offset
         self.payloadBytes = payloadBytes

@@ -12,8 +12,8 @@ struct FrameReader: ~Copyable {
     private var windowBase: UInt64 = 0
     private var windowCount = 0
     private var windowSegment: UInt64?
-    private let keys: SealingKeys?
-    /// Where sealed payloads are opened.
+    private let keys: EncryptionKeys?
+    /// Where encrypted payloads are opened.
     private var plain: UnsafeMutableRawBufferPointer?
 
     /// What stands at an offset.
@@ -25,11 +25,11 @@ struct FrameReader: ~Copyable {
 
     /// Reads a log's `segments`, in order of their bases, up to `limit`.
     ///
-    /// Sealed payloads are opened with `keys`; without, their records cannot be had.
+    /// Encrypted payloads are opened with `keys`; without, their records cannot be had.
     init(
         _ segments: [Segment],
         of logTag: UInt32,
-        keys: SealingKeys? = nil,
+        keys: EncryptionKeys? = nil,
         limit: UInt64,
         windowBytes: Int
     ) {
@@ -98,7 +98,7 @@ struct FrameReader: ~Copyable {
         } catch {
             throw .system(error)
         }
-        guard frame.isSealed, let payload else { return payload }
+        guard frame.isEncrypted, let payload else { return payload }
         guard let keys else { preconditionFailure("records are read with keys") }
         let space = plainSpace(frame.plainBytes)
         return try keys.open(payload, of: frame, into: space) ? UnsafeRawBufferPointer(space) : nil

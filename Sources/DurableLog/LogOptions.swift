@@ -1,6 +1,6 @@
+package import Encryption
 package import Platform
 package import Records
-package import Sealing
 
 /// What "durable" means for the answer to a put.
 package enum Durability: String, Sendable, CaseIterable {
@@ -26,10 +26,10 @@ package struct LogOptions: Sendable {
     package var maximumQueuedBytes: Int
     /// Bytes that are written before one sync.
     package var maximumGroupBytes: Int
-    /// The keys that logs' data keys are wrapped by; nil where nothing is sealed.
+    /// The keys that logs' data keys are wrapped by; nil where nothing is encrypted.
     package var masterKeys: MasterKeys?
-    /// Whether all logs are sealed, whatever their streams say.
-    package var sealsAll: Bool
+    /// Whether all logs are encrypted, whatever their streams say.
+    package var encryptsAll: Bool
     /// Told how long each sync of what was put took.
     package var onSync: (@Sendable (Duration) -> Void)?
     /// The clock that stamps arrivals.
@@ -47,7 +47,7 @@ package struct LogOptions: Sendable {
         maximumQueuedBytes: Int = Limits.maximumQueuedAppendBytes,
         maximumGroupBytes: Int = Limits.maximumGroupBytes,
         masterKeys: MasterKeys? = nil,
-        sealsAll: Bool = false,
+        encryptsAll: Bool = false,
         onSync: (@Sendable (Duration) -> Void)? = nil,
         time: any TimeSource = SystemTime(),
         fault: File.Fault? = nil
@@ -60,7 +60,7 @@ package struct LogOptions: Sendable {
         self.maximumQueuedBytes = maximumQueuedBytes
         self.maximumGroupBytes = maximumGroupBytes
         self.masterKeys = masterKeys
-        self.sealsAll = sealsAll
+        self.encryptsAll = encryptsAll
         self.onSync = onSync
         self.time = time
         self.fault = fault
@@ -73,8 +73,8 @@ package enum LogError: Error, CustomStringConvertible {
     case otherVersion(path: String, version: UInt32)
     /// A checkpoint of which no slot can be read: where its reader stood is not known.
     case damagedCheckpoint(path: String)
-    /// A sealed frame whose key cannot be had.
-    case sealed(path: String, KeyFailure)
+    /// A encrypted frame whose key cannot be had.
+    case encrypted(path: String, KeyFailure)
     /// The storage failed.
     case system(SystemError)
 
@@ -86,8 +86,8 @@ package enum LogError: Error, CustomStringConvertible {
         case .damagedCheckpoint(let path):
             "\(path) is damaged in both slots: what was delivered is not known. Remove it to "
                 + "deliver the log from its beginning again"
-        case .sealed(let path, let failure):
-            "sealed records cannot be opened with the keys in \(path): \(failure)"
+        case .encrypted(let path, let failure):
+            "encrypted records cannot be opened with the keys in \(path): \(failure)"
         case .system(let error): error.description
         }
     }

@@ -7,7 +7,7 @@ package final class LogStore: Sendable {
     private let options: LogOptions
     private let pool: SegmentPool
     private let threads: WorkerThreads
-    private let sealingSpaces = SealingSpaces()
+    private let encryptionSpaces = EncryptionSpaces()
     private let logger: Logger
 
     /// Keeps spare segments in `spareFolder`.
@@ -37,7 +37,7 @@ package final class LogStore: Sendable {
     ///   - readers: Every reader that the log holds records for.
     ///   - floors: Marks that the log is known to have reached, beside its checkpoints; it goes on
     ///     behind them even if it lost its end.
-    ///   - isSealed: Whether what is appended is sealed.
+    ///   - isEncrypted: Whether what is appended is encrypted.
     ///   - isBounded: Whether the bound on a log's bytes holds; where it does not, the caller sees to it
     ///     that the log does not grow without end.
     /// - Returns: The log, ready to append and to read.
@@ -47,7 +47,7 @@ package final class LogStore: Sendable {
         _ folder: String,
         readers: [String],
         floors: [LogMark] = [],
-        isSealed: Bool = false,
+        isEncrypted: Bool = false,
         isBounded: Bool = true
     )
         throws(LogError) -> StreamLog
@@ -58,16 +58,16 @@ package final class LogStore: Sendable {
             folder: folder,
             readers: readers,
             floors: floors,
-            isSealed: isSealed || options.sealsAll,
+            isEncrypted: isEncrypted || options.encryptsAll,
             options: options,
             pool: pool,
             threads: threads,
-            sealingSpaces: sealingSpaces,
+            encryptionSpaces: encryptionSpaces,
             logger: logger
         )
     }
 
-    /// Whether logs can be sealed.
+    /// Whether logs can be encrypted.
     package var hasMasterKey: Bool { options.masterKeys != nil }
 
     /// Closes a log: refuses new batches and makes durable what was accepted.

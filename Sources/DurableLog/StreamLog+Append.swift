@@ -19,12 +19,13 @@ extension StreamLog {
         }
         // It could be written, but never be read.
         guard
-            SealedPayload.byteCount(ofPlain: batch.payloadBytes) <= FrameHeader.maximumPayloadBytes
+            EncryptedPayload.byteCount(ofPlain: batch.payloadBytes)
+                <= FrameHeader.maximumPayloadBytes
         else {
             let error = FirehoseError(.serviceUnavailable, "The batch is too large for the log.")
             return completion(.failure(error))
         }
-        if let problem = sealing.problem { return completion(.failure(problem)) }
+        if let problem = encryption.problem { return completion(.failure(problem)) }
         let pending = PendingAppend(batch: batch, arrival: arrival, completion: completion)
         let action = queue.withLock { $0.append(pending, bytes: batch.payloadBytes) }
         switch action {
@@ -110,8 +111,8 @@ extension StreamLog {
     )
         throws(SystemError) -> [AppendReceipt]
     {
-        let isSealed = sealing.isOn
-        let first = batches[batches.startIndex].frameBytes(isSealed: isSealed)
+        let isEncrypted = encryption.isOn
+        let first = batches[batches.startIndex].frameBytes(isEncrypted: isEncrypted)
         let segment = try segmentWithRoom(for: first, &writer)
         let room = segment.capacity - segment.place(of: writer.end.position.offset)
         let headers = UnsafeMutableRawBufferPointer.allocate(
@@ -123,31 +124,31 @@ extension StreamLog {
         parts.reserveCapacity(batches.count * 2)
         var receipts: [AppendReceipt] = []
         receipts.reserveCapacity(batches.count)
-        let sealed = isSealed ? sealingSpaces.take() : nil
-        defer { if let sealed { sealingSpaces.giveBack(sealed) } }
-        sealed?.begin(batches.reduce(0) { $0 + Int($1.frameBytes(isSealed: true)) })
+        let encrypted = isEncrypted ? encryptionSpaces.take() : nil
+        defer { if let encrypted { encryptionSpaces.giveBack(encrypted) } }
+        encrypted?.begin(batches.reduce(0) { $0 + Int($1.frameBytes(isEncrypted: true)) })
         var mark = writer.end
         var used: UInt64 = 0
         let now = options.time.now()
         for pending in batches {
-            let frameBytes = pending.frameBytes(isSealed: isSealed)
+            let frameBytes = pending.frameBytes(isEncrypted: isEncrypted)
             guard used + frameBytes <= room else { break }
             used += frameBytes
             writer.arrival = max(writer.arrival, pending.arrival ?? now)
             var header = FrameHeader(
                 of: tag,
                 at: mark,
-                payloadBytes: UInt32(pending.payloadBytes(isSealed: isSealed)),
+                payloadBytes: UInt32(pending.payloadBytes(isEncrypted: isEncrypted)),
                 recordCount: UInt32(pending.batch.recordCount),
                 payloadChecksum: 0,
                 arrival: writer.arrival,
                 committed: writer.end.position.offset,
-                isSealed: isSealed
+                isEncrypted: isEncrypted
             )
-            var payload = isSealed ? pending.batch.payload : pending.batch.paddedPayload
-            if let sealed {
-                let (space, padded) = sealed.next(Int(header.payloadBytes))
-                try sealing.seal(
+            var payload = isEncrypted ? pending.batch.payload : pending.batch.paddedPayload
+            if let encrypted {
+                let (space, padded) = encrypted.next(Int(header.payloadBytes))
+                try encryption.encrypt(
                     payload,
                     of: &header,
                     into: space,
@@ -174,7 +175,7 @@ extension StreamLog {
                     logIdentity: identity,
                     firstRecord: mark.records,
                     recordCount: pending.batch.recordCount,
-                    isEncrypted: isSealed
+                    isEncrypted: isEncrypted
                 )
             )
             mark = header.end

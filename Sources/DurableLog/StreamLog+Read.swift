@@ -12,7 +12,7 @@ extension StreamLog {
         FrameReader(
             segments.withLock { $0 },
             of: tag,
-            keys: sealing,
+            keys: encryption,
             limit: limit,
             windowBytes: windowBytes
         )

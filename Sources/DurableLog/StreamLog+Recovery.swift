@@ -9,8 +9,8 @@ struct LogRecovery {
     var start = LogMark.start
     var end = LogMark.start
     var lastArrival = Timestamp(milliseconds: 0)
-    /// The end of the last sealed frame of the last segment, 0 where it has none.
-    var sealedEnd: UInt64 = 0
+    /// The end of the last encrypted frame of the last segment, 0 where it has none.
+    var encryptedEnd: UInt64 = 0
     /// Bytes behind the end that look like the start of a write that never finished.
     var tornBytes: UInt64 = 0
     /// Ranges below the end that hold no valid frame.
@@ -32,7 +32,7 @@ extension LogRecovery {
     /// - Parameters:
     ///   - folder: The log's folder.
     ///   - knownIdentity: The log's number as its checkpoints have it.
-    ///   - floors: Marks that were in the log once: checkpoints, and ends of buffers that are sealed.
+    ///   - floors: Marks that were in the log once: checkpoints, and ends of buffers that are encrypted.
     ///     The log goes on behind them all, so that no new record gets a place that counts as
     ///     delivered.
     ///   - fault: Lets tests fail system calls.
@@ -142,7 +142,7 @@ extension LogRecovery {
                 offset = frame.end.position.offset
                 end = frame.end
                 lastArrival = max(lastArrival, frame.arrival)
-                if frame.isSealed { sealedEnd = offset }
+                if frame.isEncrypted { encryptedEnd = offset }
                 continue
             }
             guard let next = try frameSyncedAfter(offset, in: segment, &reader, limit) else {

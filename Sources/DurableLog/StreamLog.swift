@@ -1,7 +1,7 @@
+package import Encryption
 internal import Logging
 internal import Platform
 package import Records
-package import Sealing
 internal import Synchronization
 
 /// A delivery stream's log in segment files: batches in by group commit, ranges out to readers.
@@ -17,14 +17,14 @@ package final class StreamLog: RecordLog, Sendable {
     let options: LogOptions
     let pool: SegmentPool
     let threads: WorkerThreads
-    let sealingSpaces: SealingSpaces
+    let encryptionSpaces: EncryptionSpaces
     let logger: Logger
     let queue: Mutex<LogWriterStateMachine<PendingAppend>>
     let writer: Mutex<Writer>
     let segments: Mutex<[Segment]>
     let durable: Mutex<DurableTail>
     let readers: Mutex<[String: Reader]>
-    let sealing: SealingKeys
+    let encryption: EncryptionKeys
     /// The offset that every reader has passed, beside `readers` because that lock is held over
     /// syncs.
     let slowestOffset: Atomic<UInt64>
@@ -39,14 +39,16 @@ package final class StreamLog: RecordLog, Sendable {
         var completion: Completion
 
         /// Bytes that its frame takes.
-        func frameBytes(isSealed: Bool) -> UInt64 {
-            UInt64(FrameHeader.byteCount + RecordBatch.padded(payloadBytes(isSealed: isSealed)))
+        func frameBytes(isEncrypted: Bool) -> UInt64 {
+            UInt64(
+                FrameHeader.byteCount + RecordBatch.padded(payloadBytes(isEncrypted: isEncrypted))
+            )
         }
 
         /// Bytes of its frame's payload.
-        func payloadBytes(isSealed: Bool) -> Int {
-            isSealed
-                ? SealedPayload.byteCount(ofPlain: batch.payloadBytes) : batch.payloadBytes
+        func payloadBytes(isEncrypted: Bool) -> Int {
+            isEncrypted
+                ? EncryptedPayload.byteCount(ofPlain: batch.payloadBytes) : batch.payloadBytes
         }
     }
 
@@ -102,11 +104,11 @@ package final class StreamLog: RecordLog, Sendable {
         folder: String,
         readers names: [String],
         floors: [LogMark],
-        isSealed: Bool,
+        isEncrypted: Bool,
         options: LogOptions,
         pool: SegmentPool,
         threads: WorkerThreads,
-        sealingSpaces: SealingSpaces,
+        encryptionSpaces: EncryptionSpaces,
         logger: Logger
     ) throws(LogError) {
         try LogError.catching { () throws(SystemError) in try Folder.create(folder) }
@@ -123,7 +125,7 @@ package final class StreamLog: RecordLog, Sendable {
         self.options = options
         self.pool = pool
         self.threads = threads
-        self.sealingSpaces = sealingSpaces
+        self.encryptionSpaces = encryptionSpaces
         self.logger = logger
         identity = found.logIdentity
         queue = Mutex(
@@ -145,12 +147,12 @@ package final class StreamLog: RecordLog, Sendable {
         readers = Mutex(
             try Self.readers(from: files, start: found.start, identity: found.logIdentity)
         )
-        sealing = try SealingKeys(
+        encryption = try EncryptionKeys(
             folder: folder,
             logIdentity: found.logIdentity,
             masterKeys: options.masterKeys,
-            isOn: isSealed,
-            hasSealedFrames: found.sealedEnd
+            isOn: isEncrypted,
+            hasEncryptedFrames: found.encryptedEnd
                 > (slots.map(\.mark.position.offset).min() ?? 0),
             fault: options.fault
         )
@@ -163,20 +165,20 @@ package final class StreamLog: RecordLog, Sendable {
     /// The part of the identity that every frame carries.
     var tag: UInt32 { UInt32(truncatingIfNeeded: identity) }
 
-    package var isSealingInUse: Bool { sealing.isInUse }
+    package var isEncryptionInUse: Bool { encryption.isInUse }
 
-    /// Why sealed records can neither be read nor appended; nil where nothing is in the way.
-    package var sealingFailure: KeyFailure? { sealing.failure }
+    /// Why encrypted records can neither be read nor appended; nil where nothing is in the way.
+    package var encryptionFailure: KeyFailure? { encryption.failure }
 
-    /// Seals what is appended from now on under a new data key, or keeps it as it is.
+    /// Encrypts what is appended from now on under a new data key, or keeps it as it is.
     ///
     /// Blocks while a group is written.
     ///
     /// - Throws: InvalidKMSResource where there is no key to do it with.
-    package func setSealing(_ isOn: Bool) throws(FirehoseError) {
+    package func setEncryption(_ isOn: Bool) throws(FirehoseError) {
         // Under the writer's lock, so that no group is half and half.
         try writer.withLock { _ throws(FirehoseError) in
-            try sealing.set(on: isOn || options.sealsAll)
+            try encryption.set(on: isOn || options.encryptsAll)
         }
     }
 

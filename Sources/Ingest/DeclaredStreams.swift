@@ -1,6 +1,6 @@
 internal import Foundation
+package import JSON
 package import Logging
-internal import Parsing
 internal import Platform
 package import Records
 

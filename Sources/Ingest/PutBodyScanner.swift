@@ -1,5 +1,5 @@
 internal import CKernels
-internal import Parsing
+internal import JSON
 package import Records
 
 /// Finds the records in the body of a put and decodes them straight into the block that the log

@@ -1,5 +1,5 @@
 internal import Compression
-internal import Parsing
+internal import JSON
 package import Records
 
 /// What records became before a program sees them: taken apart, unpacked, extracted.

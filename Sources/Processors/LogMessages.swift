@@ -1,4 +1,4 @@
-internal import Parsing
+internal import JSON
 internal import Records
 
 /// The messages of a CloudWatch Logs document, as a subscription sends it (CloudWatch Logs user guide,

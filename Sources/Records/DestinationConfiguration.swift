@@ -1,3 +1,5 @@
+package import JSON
+
 /// Which kind of destination a stream has; the raw value begins the names of its shapes.
 package enum DestinationKind: String, Sendable, Codable, CaseIterable {
     case s3 = "S3"

@@ -32,9 +32,6 @@ package enum Limits {
     /// Depth of nested JSON in a request (Foundation's own parser stops at 512).
     package static let maximumJSONDepth = 512
 
-    /// The same for the control plane: the model's deepest request has eight levels.
-    package static let maximumControlJSONDepth = 32
-
     /// Length of a delivery stream's name (API model).
     package static let maximumStreamNameCharacters = 64
     /// Delivery streams on one server (API model: 5,000 in a region).
@@ -103,7 +100,7 @@ package enum Limits {
     /// Buffers of transformed records that may wait for their delivery: those on their way, and two.
     package static let maximumOutcomeBuffers = maximumBuffersInFlight + 2
 
-    /// Sealed buffers of one stream on their way to the destination at one time.
+    /// Encrypted buffers of one stream on their way to the destination at one time.
     package static let maximumBuffersInFlight = 4
     /// The same for Splunk, which confirms buffers long after it has them, and for warehouses, which load
     /// objects long after those are stored: they wait on disk alone.

@@ -1,4 +1,5 @@
 internal import Foundation
+package import JSON
 
 /// What a stream does with records between its buffer and its destination (API model:
 /// ProcessingConfiguration); whatever the order of its processors, they run in that of the members

@@ -102,8 +102,8 @@ package protocol RecordLog: AnyObject, Sendable {
     /// The end of what is durable.
     var tail: LogMark { get }
 
-    /// Whether copies of the log's records must be sealed as well: some of them are, or will be.
-    var isSealingInUse: Bool { get }
+    /// Whether copies of the log's records must be encrypted as well: some of them are, or will be.
+    var isEncryptionInUse: Bool { get }
 
     /// Where a reader goes on. Until it first moves its checkpoint that is the log's beginning.
     func checkpoint(of reader: String) -> LogMark

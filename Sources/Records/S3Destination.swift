@@ -1,3 +1,5 @@
+package import JSON
+
 /// What delivery needs to know of an S3 destination.
 package struct S3Destination: Sendable, Hashable {
     /// `arn:aws:s3:::NAME`.

@@ -1,5 +1,5 @@
 internal import CKernels
-internal import Parsing
+internal import JSON
 package import Platform
 
 /// What a transform answered, record by record.

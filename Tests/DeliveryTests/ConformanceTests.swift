@@ -1,3 +1,4 @@
+import DeliveryTesting
 import TestSupport
 import Testing
 

@@ -1,7 +1,9 @@
+import DeliveryTesting
 import Destinations
+import Encryption
+import JSON
 import Platform
 import Records
-import Sealing
 import TestSupport
 import Testing
 
@@ -46,14 +48,14 @@ import Testing
         let spooler = Spooler(folder: folder.path, compressionLevel: 1, masterKeys: keys)
         var plan = try plan()
         plan.recordDelimiter = "\n"
-        let writer = try spooler.writer(plan, name: "x", isSealed: keys != nil)
+        let writer = try spooler.writer(plan, name: "x", isEncrypted: keys != nil)
         for line in lines { try Array(line.utf8).withUnsafeBytes { try writer.add($0) } }
         return try writer.finish(.openSearchFailed)
     }
 
     @Test(arguments: [false, true])
-    func `what was kept is read as it was after a restart`(isSealed: Bool) throws {
-        let keys = isSealed ? try masterKeys() : nil
+    func `what was kept is read as it was after a restart`(isEncrypted: Bool) throws {
+        let keys = isEncrypted ? try masterKeys() : nil
         let journal = try InFlightJournal(folder: folder("journal"))
         let kept = try journal.keep(
             [try part(["a", "b"], keys)],
@@ -71,7 +73,7 @@ import Testing
         #expect(try ScriptedStore.content(of: parts[0].object) == Array("a\nb\n".utf8))
         #expect(parts[0].plan.key == kept.plan.key)
         #expect(try ScriptedStore.content(of: #require(setAside).object) == Array("c\n".utf8))
-        if isSealed {
+        if isEncrypted {
             #expect(throws: InFlightJournal.Failure.self) { try again.failures(of: loaded, nil) }
         }
     }
@@ -99,8 +101,8 @@ import Testing
     }
 
     @Test(arguments: [false, true])
-    func `what was kept and is damaged is not passed on`(isSealed: Bool) throws {
-        let keys = isSealed ? try masterKeys() : nil
+    func `what was kept and is damaged is not passed on`(isEncrypted: Bool) throws {
+        let keys = isEncrypted ? try masterKeys() : nil
         let journal = try InFlightJournal(folder: folder("journal"))
         let kept = try journal.keep(
             [try part(["a", "b"], keys)],
@@ -132,7 +134,7 @@ import Testing
             Spooler(folder: folder.path, compressionLevel: 1, masterKeys: nil),
             [.openSearchFailed: plan],
             name: "x",
-            isSealed: false
+            isEncrypted: false
         )
         func add(_ text: String) throws {
             try Array(text.utf8).withUnsafeBytes { try lines.add($0, .openSearchFailed) }

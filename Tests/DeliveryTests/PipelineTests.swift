@@ -1,4 +1,5 @@
 import Compression
+import DeliveryTesting
 import Destinations
 import Foundation
 import Platform

@@ -1,5 +1,7 @@
+import DeliveryTesting
 import Destinations
 import Foundation
+import JSON
 import Platform
 import Records
 import TestSupport

@@ -1,6 +1,8 @@
+import DeliveryTesting
 import Destinations
 import DurableLog
 import Foundation
+import JSON
 import Logging
 import Platform
 import Records
@@ -134,7 +136,12 @@ import Testing
             logger: logger
         )
         let source = try logs.open(folder + "/log", readers: ["delivery"])
-        let outcome = try OutcomeLog(folder + "/outcome", logs: logs, floors: [], isSealed: false)
+        let outcome = try OutcomeLog(
+            folder + "/outcome",
+            logs: logs,
+            floors: [],
+            isEncrypted: false
+        )
         let progress = OutcomeRecord.Progress(
             start: source.checkpoint(of: "delivery"),
             end: source.tail,

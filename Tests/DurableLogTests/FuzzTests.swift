@@ -1,7 +1,7 @@
+import Encryption
 import Foundation
 import Platform
 import Records
-import Sealing
 import TestSupport
 import Testing
 

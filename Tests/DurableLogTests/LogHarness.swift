@@ -1,7 +1,7 @@
+import Encryption
 import Logging
 import Platform
 import Records
-import Sealing
 import TestSupport
 
 @testable import DurableLog
@@ -31,13 +31,13 @@ final class LogHarness {
             time: time,
             fault: fault
         )
-        (store, log) = try Self.open(folder, options, isSealed: masterKeys != nil)
+        (store, log) = try Self.open(folder, options, isEncrypted: masterKeys != nil)
     }
 
     private static func open(
         _ folder: TemporaryFolder,
         _ options: LogOptions,
-        isSealed: Bool
+        isEncrypted: Bool
     ) throws -> (
         LogStore, StreamLog
     ) {
@@ -49,7 +49,7 @@ final class LogHarness {
             threadCount: 2,
             logger: logger
         )
-        return (store, try store.open(folder("log"), readers: [reader], isSealed: isSealed))
+        return (store, try store.open(folder("log"), readers: [reader], isEncrypted: isEncrypted))
     }
 
     deinit { store.shutDown() }
@@ -57,12 +57,16 @@ final class LogHarness {
     /// Opens the folder anew, as after a crash: the log is not closed before.
     func reopen() throws { try reopen(masterKeys: options.masterKeys) }
 
-    /// Opens the folder anew with other master keys; what is appended is sealed where there are some,
-    /// unless `isSealed` says otherwise.
-    func reopen(masterKeys: MasterKeys?, isSealed: Bool? = nil) throws {
+    /// Opens the folder anew with other master keys; what is appended is encrypted where there are some,
+    /// unless `isEncrypted` says otherwise.
+    func reopen(masterKeys: MasterKeys?, isEncrypted: Bool? = nil) throws {
         store.shutDown()
         options.masterKeys = masterKeys
-        (store, log) = try Self.open(folder, options, isSealed: isSealed ?? (masterKeys != nil))
+        (store, log) = try Self.open(
+            folder,
+            options,
+            isEncrypted: isEncrypted ?? (masterKeys != nil)
+        )
     }
 
     func append(_ records: [[UInt8]]) async throws -> AppendReceipt {

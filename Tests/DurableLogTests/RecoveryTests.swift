@@ -152,17 +152,17 @@ import Testing
     @Test func `a log goes on behind every mark that it is known to have reached`() async throws {
         let harness = try LogHarness()
         for number in 0..<5 { _ = try await harness.append([numbered(number)]) }
-        let sealed = harness.log.tail
+        let encrypted = harness.log.tail
         for path in try harness.segmentFiles { try Folder.remove(path) }
         let log = try harness.store.open(
             harness.folder("log"),
             readers: [LogHarness.reader],
-            floors: [sealed]
+            floors: [encrypted]
         )
-        #expect(log.tail == sealed)
+        #expect(log.tail == encrypted)
         let receipt = try await log.append([numbered(6)])
         #expect(receipt.firstRecord == 5)
-        #expect(log.tail.position > sealed.position)
+        #expect(log.tail.position > encrypted.position)
     }
 
     @Test func `recovery reads headers and the tail, not the buffer`() async throws {

@@ -1,6 +1,6 @@
 import Foundation
 import Ingest
-import Parsing
+import JSON
 import Records
 import TestSupport
 import Testing

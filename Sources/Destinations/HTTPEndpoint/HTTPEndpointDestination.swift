@@ -2,7 +2,7 @@ internal import CKernels
 internal import Compression
 internal import Egress
 internal import Foundation
-internal import Parsing
+internal import JSON
 internal import Platform
 internal import Records
 

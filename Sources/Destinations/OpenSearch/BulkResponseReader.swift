@@ -1,6 +1,6 @@
 internal import Egress
 internal import Foundation
-internal import Parsing
+internal import JSON
 internal import Synchronization
 
 /// Reads the answer to a `_bulk` request while it comes: what became of each item, in order.

@@ -2,7 +2,7 @@ internal import Compression
 internal import Crypto
 internal import Egress
 internal import Foundation
-internal import Parsing
+internal import JSON
 internal import Platform
 internal import Records
 internal import SigV4

@@ -1,5 +1,5 @@
 internal import Foundation
-internal import Parsing
+internal import JSON
 internal import Platform
 internal import Records
 

@@ -1,3 +1,4 @@
+package import JSON
 package import Records
 
 /// A destination that takes records in requests, and may take some and refuse others.

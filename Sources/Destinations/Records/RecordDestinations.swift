@@ -1,4 +1,5 @@
 package import Egress
+internal import JSON
 package import Platform
 package import Records
 package import SigV4

@@ -1,7 +1,7 @@
 internal import Crypto
 internal import Egress
 internal import Foundation
-internal import Parsing
+internal import JSON
 internal import Records
 internal import SigV4
 

@@ -1,4 +1,5 @@
 internal import Foundation
+package import JSON
 package import Records
 
 /// A warehouse and the table that is loaded there, as RedshiftDestinationConfiguration says.

@@ -1,6 +1,6 @@
 internal import Egress
 internal import Foundation
-internal import Parsing
+internal import JSON
 internal import Platform
 internal import Records
 

@@ -1,3 +1,4 @@
+internal import JSON
 internal import Records
 
 /// What the API's descriptions say of destinations beyond their shapes.

@@ -1,3 +1,4 @@
+internal import JSON
 internal import Records
 
 extension Shape {

@@ -1,3 +1,4 @@
+internal import JSON
 internal import Records
 
 /// A shape of the API model: what JSON is taken for it, and within which bounds.

@@ -1,3 +1,4 @@
+internal import JSON
 internal import Records
 
 /// The destinations that are not S3.

@@ -1,3 +1,4 @@
+internal import JSON
 internal import Records
 
 /// S3 destinations: the plain ones, which every other destination has as well, and the extended.

@@ -1,5 +1,5 @@
 internal import Foundation
-internal import Parsing
+internal import JSON
 internal import Records
 
 /// The control plane: one call an operation, JSON in and JSON out.

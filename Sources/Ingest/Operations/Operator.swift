@@ -1,4 +1,5 @@
 internal import Foundation
+internal import JSON
 internal import Records
 
 /// This server's own operations, which AWS does not have.

@@ -1,0 +1,206 @@
+package import Delivery
+package import Destinations
+internal import DurableLog
+internal import Foundation
+package import JSON
+internal import Logging
+internal import Platform
+package import Records
+package import TestSupport
+internal import TransformHost
+
+/// A registry on a temporary folder with a clock that tests move, which can be stopped and started.
+package final class DeliveryHarness {
+    /// What delivery goes through.
+    package struct Parts: Sendable {
+        /// Where objects go.
+        package var store: any ObjectStore
+        /// How long after the first attempt an object is set aside.
+        package var retryDuration: Duration
+        /// Makes destinations that take records.
+        package var recordDestinations: RecordDestinations?
+        /// Loads warehouses.
+        package var copies: CopyService?
+
+        /// Parts.
+        package init(
+            store: any ObjectStore,
+            retryDuration: Duration = .seconds(86400),
+            recordDestinations: RecordDestinations? = nil,
+            copies: CopyService? = nil
+        ) {
+            self.copies = copies
+            self.store = store
+            self.retryDuration = retryDuration
+            self.recordDestinations = recordDestinations
+        }
+    }
+
+    /// Who the server is.
+    package static let identity = ServiceIdentity(region: "us-east-1", account: "000000000000")
+
+    /// Holds all that the server writes.
+    package let folder = TemporaryFolder()
+    /// The server's clock.
+    package let time: ManualTime
+    /// The streams.
+    package private(set) var registry: StreamRegistry
+    private var logs: LogStore
+    private var data: DataFolder?
+
+    /// Starts with a store of objects alone.
+    package convenience init(
+        _ store: any ObjectStore,
+        retryDuration: Duration = .seconds(86400)
+    ) async throws {
+        try self.init(Parts(store: store, retryDuration: retryDuration))
+    }
+
+    /// Starts.
+    package init(_ parts: Parts, time: ManualTime = ManualTime()) throws {
+        self.time = time
+        let (registry, logs, data) = try Self.start(folder, parts, time)
+        self.registry = registry
+        self.logs = logs
+        self.data = data
+    }
+
+    private static func start(
+        _ folder: TemporaryFolder,
+        _ parts: Parts,
+        _ time: ManualTime
+    ) throws -> (StreamRegistry, LogStore, DataFolder) {
+        let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
+        let data = try DataFolder(folder("data"))
+        let logs = try LogStore(
+            spareFolder: data.spareSegments,
+            options: LogOptions(
+                firstSegmentBytes: 64 * 1024,
+                segmentBytes: 1024 * 1024,
+                minimumFreeDiskBytes: 0,
+                time: time
+            ),
+            logger: logger
+        )
+        let registry = try StreamRegistry(
+            folder: data,
+            logs: logs,
+            options: DeliveryOptions(
+                store: parts.store,
+                retryDuration: parts.retryDuration,
+                retryDelays: RetryDelays(base: .seconds(1), cap: .seconds(1)),
+                transforms: TransformHost(
+                    folder: folder("transforms"),
+                    identity: identity,
+                    time: time,
+                    logger: logger
+                ),
+                recordDestinations: parts.recordDestinations,
+                copies: parts.copies,
+                time: time
+            ),
+            identity: identity,
+            policy: StreamPolicy(minimumBufferIntervalSeconds: 0),
+            logger: logger
+        )
+        return (registry, logs, data)
+    }
+
+    /// Stops and starts again on the same folder, with another store.
+    package func restart(
+        _ store: any ObjectStore,
+        retryDuration: Duration = .seconds(86400)
+    ) async throws {
+        try await restart(Parts(store: store, retryDuration: retryDuration))
+    }
+
+    /// Stops and starts again on the same folder.
+    package func restart(_ parts: Parts) async throws {
+        if data != nil { await stop() }
+        let (registry, logs, data) = try Self.start(folder, parts, time)
+        self.registry = registry
+        self.logs = logs
+        self.data = data
+    }
+
+    /// Stops, with what is under way left as it is.
+    package func stop() async {
+        await registry.shutDown()
+        logs.shutDown()
+        data?.release()
+        data = nil
+    }
+
+    /// Creates a stream to a bucket.
+    package func create(
+        _ name: String = "s",
+        size: Int = 1,
+        interval: Int = 60,
+        compression: CompressionFormat = .uncompressed,
+        prefix: String? = nil,
+        processors: [JSONValue] = []
+    ) async throws {
+        var destination = DestinationConfiguration.s3(
+            S3Destination(
+                bucketARN: "arn:aws:s3:::bucket",
+                prefix: prefix,
+                bufferingHints: BufferingHints(sizeInMBs: size, intervalInSeconds: interval),
+                compressionFormat: compression
+            )
+        )
+        if !processors.isEmpty {
+            destination.members["ProcessingConfiguration"] = [
+                "Enabled": true, "Processors": .array(processors),
+            ]
+        }
+        try await create(name, destination)
+    }
+
+    /// Creates a stream to any destination.
+    package func create(_ name: String, _ destination: DestinationConfiguration) async throws {
+        try await registry.create(
+            DeliveryStream(name: name, createTimestamp: time.now(), destination: destination)
+        )
+    }
+
+    /// Puts records, and waits for the acknowledgement.
+    package func put(_ records: [[UInt8]], to name: String = "s") async throws {
+        _ = try await withCheckedThrowingContinuation { continuation in
+            registry.append(RecordBatch(records), toStream: name, by: .putRecordBatch) {
+                continuation.resume(with: $0)
+            }
+        }
+    }
+
+    /// Waits until the journal has no entries: what is asked is done by other threads, and leaves no
+    /// other trace.
+    package func whenJournalIsEmpty(_ name: String = "s") async throws {
+        try await whenJournal(name) { $0.isEmpty }
+    }
+
+    /// Waits until a buffer that an earlier one holds up is marked as settled.
+    package func whenSettledIsJournalled(_ name: String = "s") async throws {
+        try await whenJournal(name) { $0.contains { $0.contains("isSettled") } }
+    }
+
+    private func whenJournal(_ name: String, _ condition: ([String]) -> Bool) async throws {
+        let path = folder("data/streams/\(name).stream/in-flight")
+        try await eventually {
+            let entries = try Folder.list(path).map { name in
+                // An entry that is gone meanwhile has nothing to say.
+                let bytes = try? Folder.readFile(path + "/" + name)
+                return bytes.map { String(decoding: $0, as: UTF8.self) }
+            }
+            return condition(entries.compactMap(\.self))
+        }
+    }
+
+    /// Waits for what other threads do, and what leaves no other trace.
+    package func eventually(_ condition: () throws -> Bool) async throws {
+        for _ in 0..<20_000 {
+            if try condition() { return }
+            try await Task.sleep(for: .milliseconds(1))
+        }
+        throw CancellationError()
+    }
+}

@@ -1,0 +1,90 @@
+internal import Delivery
+internal import Foundation
+internal import Ingest
+internal import JSON
+internal import Observability
+internal import Platform
+internal import Records
+internal import Synchronization
+
+/// `GET /health` and `GET /ready`: whether the server lives, and whether it can be relied on.
+final class HealthPages: Sendable {
+    private static let contentType = "application/json"
+    /// Reasons that are told one by one.
+    private static let maximumReasons = 20
+
+    private let registry: StreamRegistry
+    private let freshnessBound: Duration
+    private let isStopping = Atomic(false)
+    private let startedAt = ContinuousClock.now
+    private let threads = WorkerThreads(count: 1)
+    /// The threads that all streams use for the disk.
+    private let disk: Probe
+    /// The data folder.
+    private let writing: Probe
+
+    init(folder: DataFolder, registry: StreamRegistry, freshnessBound: Duration) {
+        self.registry = registry
+        self.freshnessBound = freshnessBound
+        disk = Probe(on: registry.diskThreads, patience: .seconds(60)) {}
+        writing = Probe(on: threads) { try folder.tryWriting() }
+    }
+
+    /// The pages by their paths.
+    var pages: [String: StatusPage] {
+        [
+            "/health": StatusPage(contentType: Self.contentType) { [self] in await health() },
+            "/ready": StatusPage(contentType: Self.contentType) { [self] in await ready() },
+        ]
+    }
+
+    /// From now on the server is not ready.
+    func stop() { isStopping.store(true, ordering: .relaxed) }
+
+    /// What is read when the server should be started anew where it fails.
+    private func health() async -> StatusPage.Content {
+        let reasons = await disk.failure().map { ["the disk does not answer: \($0)"] } ?? []
+        let uptime = startedAt.duration(to: .now).components.seconds
+        return page(
+            reasons,
+            good: "ok",
+            bad: "failing",
+            ["version": .string(Version.current), "uptimeSeconds": .integer(Int(uptime))]
+        )
+    }
+
+    private func ready() async -> StatusPage.Content {
+        var reasons: [String] = []
+        if let failure = await writing.failure() {
+            reasons.append("the data folder cannot be written: \(failure)")
+        }
+        if isStopping.load(ordering: .relaxed) { reasons.append("the server is stopping") }
+        for late in registry.lateStreams(bound: freshnessBound) {
+            reasons.append(
+                "the stream \(late.stream) is stuck: its oldest undelivered record is "
+                    + "\(late.age.components.seconds) s old, more than its bound of "
+                    + "\(late.bound.components.seconds) s"
+            )
+        }
+        return page(reasons, good: "ready", bad: "not ready", [:])
+    }
+
+    private func page(
+        _ reasons: [String],
+        good: String,
+        bad: String,
+        _ more: [String: JSONValue]
+    ) -> StatusPage.Content {
+        var members = more
+        members["status"] = .string(reasons.isEmpty ? good : bad)
+        if !reasons.isEmpty {
+            var told = reasons.prefix(Self.maximumReasons).map { JSONValue.string($0) }
+            if reasons.count > told.count {
+                told.append(.string("and \(reasons.count - told.count) more"))
+            }
+            members["reasons"] = .array(told)
+        }
+        let text = (try? Document.line(JSONValue.object(members))) ?? ""  // always encodes
+        return StatusPage.Content(isGood: reasons.isEmpty, text + "\n")
+    }
+}

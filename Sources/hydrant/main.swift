@@ -1,0 +1,3 @@
+internal import HydrantCommand
+
+await Program.main()
