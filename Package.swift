@@ -152,6 +152,15 @@ let package = Package(
                 logging,
             ]
         ),
+        library(
+            "DeliverySimulation",
+            ["TestSupport", "Records", "JSON", "Platform", "Destinations", "Delivery"]
+        ),
+        .executableTarget(
+            name: "simulate",
+            dependencies: ["DeliverySimulation"],
+            swiftSettings: settings
+        ),
         tests("Platform", ["CKernels"]),
         tests("Records"),
         tests("JSON"),
@@ -165,8 +174,9 @@ let package = Package(
         tests(
             "Delivery",
             [
-                "DeliveryTesting", "Records", "JSON", "Destinations", "Platform", "Compression",
-                "Encryption", logging, metrics,
+                "DeliveryTesting", "DeliverySimulation", "Records", "JSON", "Destinations",
+                "Platform",
+                "Compression", "Encryption", logging, metrics,
                 .product(name: "MetricsTestKit", package: "swift-metrics"),
             ]
         ),

@@ -12,6 +12,26 @@ package struct BufferCut: Sendable, Hashable {
     package var bytes: UInt64
     /// When its oldest record arrived.
     package var arrival: Timestamp
+    /// Whether the checkpoint has to be at `start` before the buffer is journalled, as after a crash its
+    /// entry must join it.
+    package var joinsCheckpoint: Bool
+
+    /// A part.
+    package init(
+        sequence: UInt64,
+        start: LogMark,
+        limit: LogMark,
+        bytes: UInt64,
+        arrival: Timestamp,
+        joinsCheckpoint: Bool = false
+    ) {
+        self.sequence = sequence
+        self.start = start
+        self.limit = limit
+        self.bytes = bytes
+        self.arrival = arrival
+        self.joinsCheckpoint = joinsCheckpoint
+    }
 }
 
 /// What becomes of a log's records, as the stream is configured now: objects, requests, a transform, or

@@ -43,9 +43,7 @@ package final class StreamPipeline: Sendable {
             BufferStateMachine(
                 bounds: settings.processor.bounds,
                 checkpoint: mark,
-                resumed: resumed.map {
-                    .init(sequence: $0.sequence, end: $0.end, arrival: $0.plan.arrival)
-                },
+                resumed: resumed.map { BufferStateMachine.InFlight($0) },
                 // Above all that were used, also by those that are forgotten: every buffer held a
                 // record. Keys of one millisecond sort by it.
                 nextSequence: max(resumed.last?.sequence ?? 0, mark.records) + 1
@@ -146,9 +144,7 @@ package final class StreamPipeline: Sendable {
         _ cut: BufferCut,
         _ processor: any BufferProcessor
     ) async throws -> (any BufferWork)? {
-        if processor.bounds.isJournalled, machine.withLock(\.isIdle) {
-            try await checkpoint.catchUp(to: cut.start)
-        }
+        if cut.joinsCheckpoint { try await checkpoint.catchUp(to: cut.start) }
         guard let work = try await processor.plan(cut, context) else { return nil }
         machine.withLock { $0.sealed(end: work.end) }
         return work

@@ -32,7 +32,8 @@ import Testing
                         start: .start,
                         limit: mark(5),
                         bytes: 1000,
-                        arrival: now
+                        arrival: now,
+                        joinsCheckpoint: true
                     )
                 )
         )

@@ -43,7 +43,8 @@ import Testing
                         start: .start,
                         limit: tail,
                         bytes: Self.megabyte,
-                        arrival: now
+                        arrival: now,
+                        joinsCheckpoint: true
                     )
                 )
         )
@@ -63,7 +64,8 @@ import Testing
                         start: .start,
                         limit: tail,
                         bytes: Self.megabyte,
-                        arrival: now
+                        arrival: now,
+                        joinsCheckpoint: true
                     )
                 )
         )
@@ -163,7 +165,8 @@ import Testing
                         start: .start,
                         limit: tail,
                         bytes: Self.megabyte,
-                        arrival: early
+                        arrival: early,
+                        joinsCheckpoint: true
                     )
                 )
         )

@@ -1,23 +1,41 @@
-internal import Records
+internal import Destinations
+package import Records
 
 /// Decides when a stream's log is cut into buffers, and how far its checkpoint may move.
 ///
 /// Pure: it is told what happened and what time it is, and says what to do next.
-struct BufferStateMachine {
+package struct BufferStateMachine: Sendable {
     /// A sealed buffer on its way.
-    struct InFlight: Equatable {
+    package struct InFlight: Sendable, Equatable {
         var sequence: UInt64
         var end: LogMark
         var isJournalled = true
         var isSettled = false
         /// When its oldest record arrived; nil where that is not known.
         var arrival: Timestamp?
+
+        /// One that the journal has.
+        package init(_ entry: JournalEntry) {
+            self.init(sequence: entry.sequence, end: entry.end, arrival: entry.plan.arrival)
+        }
+
+        init(
+            sequence: UInt64,
+            end: LogMark,
+            isJournalled: Bool = true,
+            arrival: Timestamp? = nil
+        ) {
+            self.sequence = sequence
+            self.end = end
+            self.isJournalled = isJournalled
+            self.arrival = arrival
+        }
     }
 
     /// What makes the next buffer; what was sealed stays sealed if this changes.
-    var bounds: BufferBounds
+    package var bounds: BufferBounds
     /// Where the next buffer begins.
-    private(set) var start: LogMark
+    package private(set) var start: LogMark
     private var tail: LogMark
     /// When the first record behind `start` arrived; nil until it was looked up.
     private var oldestArrival: Timestamp?
@@ -29,7 +47,7 @@ struct BufferStateMachine {
     private(set) var nextSequence: UInt64
 
     /// Goes on from a checkpoint, with the buffers that were sealed behind it, in order.
-    init(
+    package init(
         bounds: BufferBounds,
         checkpoint: LogMark,
         resumed: [InFlight],
@@ -42,7 +60,8 @@ struct BufferStateMachine {
         self.nextSequence = nextSequence
     }
 
-    enum Step: Equatable {
+    /// What to do next.
+    package enum Step: Sendable, Equatable {
         /// Nothing to do before a buffer is settled.
         case waitForSettlement
         /// Nothing to do before the log has more than so many records.
@@ -56,7 +75,7 @@ struct BufferStateMachine {
     }
 
     /// What to do, given how far the log reaches now.
-    mutating func next(tail: LogMark, now: Timestamp) -> Step {
+    package mutating func next(tail: LogMark, now: Timestamp) -> Step {
         self.tail = tail
         // The two ways do not overtake each other: only one of them leaves journal entries.
         // One that takes long does not hold up those behind it at once.
@@ -76,28 +95,25 @@ struct BufferStateMachine {
         let waiting = max(tail.bytes, start.bytes) - start.bytes
         let size = bounds.bytes(waiting: waiting)
         if let flushed, flushed.position > start.position {
-            return .seal(
-                BufferCut(
-                    sequence: nextSequence,
-                    start: start,
-                    limit: tail.position < flushed.position ? tail : flushed,
-                    bytes: size,
-                    arrival: oldestArrival
-                )
-            )
+            let limit = tail.position < flushed.position ? tail : flushed
+            return .seal(cut(size, limit: limit, arrival: oldestArrival))
         }
         if waiting >= size || now >= due {
-            return .seal(
-                BufferCut(
-                    sequence: nextSequence,
-                    start: start,
-                    limit: tail,
-                    bytes: size,
-                    arrival: oldestArrival
-                )
-            )
+            return .seal(cut(size, limit: tail, arrival: oldestArrival))
         }
         return .wait(until: due, orBytes: start.bytes + size)
+    }
+
+    private func cut(_ bytes: UInt64, limit: LogMark, arrival: Timestamp) -> BufferCut {
+        BufferCut(
+            sequence: nextSequence,
+            start: start,
+            limit: limit,
+            bytes: bytes,
+            arrival: arrival,
+            // Where others are in flight, their entries join it.
+            joinsCheckpoint: bounds.isJournalled && inFlight.isEmpty
+        )
     }
 
     private func isElsewhere(_ buffer: InFlight) -> Bool {
@@ -108,13 +124,17 @@ struct BufferStateMachine {
     ///
     /// A stamp of a clock that was ahead does not hold a buffer up. What a transform gave has waited
     /// before: its buffer begins to wait `since` it was found.
-    mutating func arrivalFound(_ arrival: Timestamp, now: Timestamp, since: Timestamp? = nil) {
+    package mutating func arrivalFound(
+        _ arrival: Timestamp,
+        now: Timestamp,
+        since: Timestamp? = nil
+    ) {
         oldestArrival = min(arrival, now)
         waitingSince = min(since ?? arrival, now)
     }
 
     /// What is before a mark goes out now; what comes behind it waits as ever.
-    mutating func flush(to mark: LogMark) {
+    package mutating func flush(to mark: LogMark) {
         guard mark.position > max(start.position, flushed?.position ?? start.position) else {
             return
         }
@@ -131,15 +151,15 @@ struct BufferStateMachine {
     }
 
     /// Whether all buffers that were cut are settled.
-    var isIdle: Bool { inFlight.isEmpty }
+    package var isIdle: Bool { inFlight.isEmpty }
 
     /// Whether no earlier buffer keeps the checkpoint from moving over this one.
-    func isFirst(_ sequence: UInt64) -> Bool {
+    package func isFirst(_ sequence: UInt64) -> Bool {
         inFlight.prefix { $0.sequence != sequence }.allSatisfy(\.isSettled)
     }
 
     /// A buffer was cut and journalled.
-    mutating func sealed(end: LogMark) {
+    package mutating func sealed(end: LogMark) {
         precondition(end.position > start.position, "a buffer holds something")
         inFlight.append(
             InFlight(
@@ -156,17 +176,17 @@ struct BufferStateMachine {
     }
 
     /// What a settlement allows.
-    struct Progress: Equatable {
+    package struct Progress: Sendable, Equatable {
         /// The checkpoint may move here.
-        var checkpoint: LogMark
+        package var checkpoint: LogMark
         /// The journal entries of these buffers are no longer needed.
-        var finished: [UInt64]
+        package var finished: [UInt64]
     }
 
     /// Every record of a buffer is where it belongs, or set aside.
     ///
     /// The checkpoint moves in order: nil while an earlier buffer is still on its way.
-    mutating func settled(_ sequence: UInt64) -> Progress? {
+    package mutating func settled(_ sequence: UInt64) -> Progress? {
         guard let index = inFlight.firstIndex(where: { $0.sequence == sequence }) else {
             preconditionFailure("buffer \(sequence) is not in flight")
         }

@@ -1,12 +1,18 @@
 /// How far a buffer whose records go one by one has come.
 package struct DeliveryProgress: Sendable, Codable, Hashable {
     /// The number of the record behind the last that an answer was for.
-    var next: UInt64
+    package var next: UInt64
     /// The numbers of those before it that are not delivered, in order.
-    var open: [UInt64]
+    package var open: [UInt64]
+
+    /// Nothing before a record is open but what is named.
+    package init(next: UInt64, open: [UInt64]) {
+        self.next = next
+        self.open = open
+    }
 
     /// Whether a record is delivered.
-    func isDelivered(_ number: UInt64) -> Bool {
+    package func isDelivered(_ number: UInt64) -> Bool {
         guard number < next else { return false }
         var (low, high) = (0, open.count)
         while low < high {

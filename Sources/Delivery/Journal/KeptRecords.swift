@@ -2,12 +2,20 @@
 /// of attempts each, in a file; their data stays in the log.
 package struct KeptRecords: Sendable, Codable, Hashable {
     /// What came of the buffer's records.
-    var summary: FailureSummary
+    package var summary: FailureSummary
     /// Bytes of the content, as it was before it was encrypted.
     var byteCount: UInt64
     var sha256: [UInt8]
     /// The file's name, which says whether it is encrypted.
     var name: String
+
+    /// What is kept in a file.
+    package init(summary: FailureSummary, byteCount: UInt64, sha256: [UInt8], name: String) {
+        self.summary = summary
+        self.byteCount = byteCount
+        self.sha256 = sha256
+        self.name = name
+    }
 }
 
 /// The same as versions before wrote it: the objects themselves, a file each.

@@ -1,28 +1,34 @@
 internal import Destinations
-internal import Records
+package import Records
 
 /// A record that its destination does not take: all that its line of JSON says beyond what the log holds.
-struct FailedRecord: Sendable, Hashable {
+package struct FailedRecord: Sendable, Hashable {
     /// Its number in its log.
-    var number: UInt64
-    var failure: DeliveryFailure
+    package var number: UInt64
+    /// Why.
+    package var failure: DeliveryFailure
     /// How many requests carried it.
-    var attempts: Int
+    package var attempts: Int
     /// When the last one ended.
-    var endedAt: Timestamp
+    package var endedAt: Timestamp
     /// Whether it is kept on this server's disk, not in the bucket.
-    var isSetAside = false
+    package var isSetAside = false
 }
 
 /// What came of a buffer's records.
 package struct FailureSummary: Sendable, Codable, Hashable {
-    var records = 0
-    var failed = 0
-    var bytes = 0
-    var requests = 0
-    var attempts = 0
+    /// All of them.
+    package var records = 0
+    /// Those that failed.
+    package var failed = 0
+    /// Bytes of all.
+    package var bytes = 0
+    /// How many requests there were.
+    package var requests = 0
+    /// The most attempts of one request.
+    package var attempts = 0
     /// Whether some of them were given up, and the destination did not refuse them.
-    var hasGivenUp = false
+    package var hasGivenUp = false
 }
 
 extension FailedRecord {

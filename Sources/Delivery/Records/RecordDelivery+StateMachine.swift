@@ -1,5 +1,5 @@
-internal import Destinations
-internal import Records
+package import Destinations
+package import Records
 
 /// Decides how the records of one buffer reach a destination that takes them one by one: what is sent,
 /// what is tried again and for how long, what has failed, and what must be durable before what.
@@ -8,20 +8,27 @@ internal import Records
 ///
 /// The order that nothing may change: a failed record is delivered as such only after all failed records
 /// are durable (`keep`), and with that no record of the buffer is sent again.
-struct RecordDeliveryStateMachine: Sendable {
+package struct RecordDeliveryStateMachine: Sendable {
     /// What is known of the buffer.
-    struct Buffer: Sendable {
+    package struct Buffer: Sendable {
         var start: LogMark
         var end: LogMark
         var firstAttempt: Timestamp
-        /// What is delivered of it; nil for nothing that is known.
         var progress: DeliveryProgress?
-        /// What came of its records, where what failed is durable.
         var kept: FailureSummary?
+
+        /// What the journal says.
+        package init(_ entry: JournalEntry) {
+            start = entry.start
+            end = entry.end
+            firstAttempt = entry.firstAttempt
+            progress = entry.progress
+            kept = entry.kept?.summary ?? entry.failures?.summary
+        }
     }
 
     /// What to do next; `done` when it is, where nothing else is said.
-    enum Action: Equatable, Sendable {
+    package enum Action: Equatable, Sendable {
         /// Read the part that begins there and fits into a request; call `read`.
         case read(from: LogMark)
         /// Send records of that part, by their places in it; call `answered`.
@@ -41,36 +48,52 @@ struct RecordDeliveryStateMachine: Sendable {
     }
 
     /// A part of the buffer, as it was read.
-    struct Part: Sendable {
+    package struct Part: Sendable {
         /// The numbers of its records, rising.
-        var numbers: [UInt64]
+        package var numbers: [UInt64]
         /// Bytes of all of them.
-        var bytes: Int
+        package var bytes: Int
         /// Where the next part begins.
-        var end: LogMark
+        package var end: LogMark
         /// Those that would be refused whatever the destination thinks of them, by their places.
-        var refusals: [Int: DeliveryFailure] = [:]
+        package var refusals: [Int: DeliveryFailure] = [:]
         /// Whether it holds records that failed before they came to be delivered.
-        var hasEarlierFailures = false
+        package var hasEarlierFailures = false
+
+        /// A part.
+        package init(
+            numbers: [UInt64],
+            bytes: Int,
+            end: LogMark,
+            refusals: [Int: DeliveryFailure] = [:],
+            hasEarlierFailures: Bool = false
+        ) {
+            self.numbers = numbers
+            self.bytes = bytes
+            self.end = end
+            self.refusals = refusals
+            self.hasEarlierFailures = hasEarlierFailures
+        }
     }
 
     /// What an attempt came to.
-    struct Report: Sendable, Equatable {
+    package struct Report: Sendable, Equatable {
         /// Places of delivered records.
-        var delivered: [Int] = []
-        var refused = 0
+        package var delivered: [Int] = []
+        /// Records that no attempt will help.
+        package var refused = 0
         /// Records that another attempt might help.
-        var failed = 0
+        package var failed = 0
         /// How many attempts the part has had.
-        var attempts = 0
+        package var attempts = 0
         /// Why the first of those failed.
-        var failure: DeliveryFailure?
+        package var failure: DeliveryFailure?
         /// Whether the time for them is up.
-        var isTimeUp = false
+        package var isTimeUp = false
         /// Whether another attempt follows.
-        var isRetried = false
+        package var isRetried = false
         /// Whether some record was delivered or refused.
-        var isTaken: Bool { delivered.count + refused > 0 }
+        package var isTaken: Bool { delivered.count + refused > 0 }
     }
 
     private struct Pending {
@@ -87,13 +110,17 @@ struct RecordDeliveryStateMachine: Sendable {
     private let rules: RetryRules
     private let allowance: RetryAllowance
     /// Where the part begins that comes next.
-    private(set) var place: LogMark
+    package private(set) var place: LogMark
     private var pending: Pending?
     private var actions: [Action] = []
+    /// Numbers of records that were refused before they were sent, which `progress` does not have yet.
+    private var unsent: [UInt64] = []
     /// What is delivered, as far as it is known.
-    private(set) var progress: DeliveryProgress?
+    package private(set) var progress: DeliveryProgress?
     /// Whether too many records are open for the journal to say which.
     private var isProgressFrozen = false
+    /// Whether the journal knows it.
+    private var isProgressWritten = true
     /// What the retry duration is counted from.
     private var clockStart: Timestamp?
     /// Time spent waiting for answers since then.
@@ -103,9 +130,15 @@ struct RecordDeliveryStateMachine: Sendable {
     private var hasEarlierFailures = false
     private var isKept: Bool
     /// What came of the records so far.
-    private(set) var summary: FailureSummary
+    package private(set) var summary: FailureSummary
 
-    init(_ buffer: Buffer, rules: RetryRules, allowance: RetryAllowance) {
+    /// Goes on with a buffer.
+    ///
+    /// - Parameters:
+    ///   - buffer: What the journal says of it.
+    ///   - rules: The destination's.
+    ///   - allowance: How long it is tried.
+    package init(_ buffer: Buffer, rules: RetryRules, allowance: RetryAllowance) {
         self.buffer = buffer
         self.rules = rules
         self.allowance = allowance
@@ -118,13 +151,14 @@ struct RecordDeliveryStateMachine: Sendable {
     }
 
     /// What to do next.
-    var next: Action { actions[0] }
+    package var next: Action { actions[0] }
 
     /// What `next` said is done.
-    mutating func done() {
+    package mutating func done() {
         let action = actions.removeFirst()
         switch action {
         case .keep: isKept = true
+        case .note: isProgressWritten = true
         case .deliverFailures: return actions = [.settle]
         case .settle: return actions = [.settle]
         default: break
@@ -140,7 +174,9 @@ struct RecordDeliveryStateMachine: Sendable {
         } else if place.position < buffer.end.position {
             actions = [.read(from: place)]
         } else if summary.failed > 0 || hasEarlierFailures {
-            actions = [.keep(summary)]
+            // Should what is kept be damaged later, only what is open is sent again.
+            actions = isProgressWritten ? [] : progress.map { [.note($0)] } ?? []
+            actions.append(.keep(summary))
         } else {
             actions = [.settle]
         }
@@ -149,7 +185,7 @@ struct RecordDeliveryStateMachine: Sendable {
     // MARK: Requests
 
     /// The answer to `read`.
-    mutating func read(_ part: Part, now: Timestamp) {
+    package mutating func read(_ part: Part, now: Timestamp) {
         // Each request has the whole time, but one outage is not waited for more than once.
         let isResumed =
             buffer.firstAttempt < allowance.serverStart && place.position == buffer.start.position
@@ -157,6 +193,7 @@ struct RecordDeliveryStateMachine: Sendable {
         var pending = Pending(part: part, places: [])
         for (place, number) in part.numbers.enumerated() {
             if let failure = part.refusals[place] {
+                unsent.append(number)
                 pending.failed.append(
                     FailedRecord(number: number, failure: failure, attempts: 0, endedAt: now)
                 )
@@ -178,7 +215,7 @@ struct RecordDeliveryStateMachine: Sendable {
     /// What a request came to: a fate for each record that was sent.
     ///
     /// `isNowhere` says that the bucket for failed records takes nothing either: then nothing is given up.
-    mutating func answered(
+    package mutating func answered(
         _ answer: DeliveryAnswer,
         requests: Int,
         now: Timestamp,
@@ -290,16 +327,19 @@ struct RecordDeliveryStateMachine: Sendable {
         guard !isProgressFrozen, let numbers = pending?.part.numbers,
             let first = sent.first, let last = sent.last
         else { return }
-        var progress = progress ?? DeliveryProgress(next: numbers[first], open: [])
+        let begin = min(numbers[first], unsent.first ?? .max)
+        var progress = progress ?? DeliveryProgress(next: begin, open: [])
         progress.add(
             delivered: sent.filter(delivered.contains).map { numbers[$0] },
-            open: sent.filter { !delivered.contains($0) }.map { numbers[$0] },
-            upTo: numbers[last] + 1
+            open: unsent + sent.filter { !delivered.contains($0) }.map { numbers[$0] },
+            upTo: max(numbers[last], unsent.last ?? 0) + 1
         )
+        unsent = []
         guard progress.open.count <= Limits.maximumOpenRecords else {
             return isProgressFrozen = true
         }
         self.progress = progress
+        isProgressWritten = false
         if isWritten { actions.append(.note(progress)) }
     }
 
@@ -320,9 +360,10 @@ struct RecordDeliveryStateMachine: Sendable {
     // MARK: Failed records
 
     /// What was kept cannot be read: the buffer is sent again, as far as it is not known to be delivered.
-    mutating func keptAreDamaged() {
+    package mutating func keptAreDamaged() {
         isKept = false
         hasEarlierFailures = false
+        unsent = []
         summary = FailureSummary()
         place = buffer.start
         clockStart = buffer.firstAttempt

@@ -27,13 +27,7 @@ struct RecordDelivery {
         self.context = context
         let rules = destination.retryRules
         machine = RecordDeliveryStateMachine(
-            RecordDeliveryStateMachine.Buffer(
-                start: entry.start,
-                end: entry.end,
-                firstAttempt: entry.firstAttempt,
-                progress: entry.progress,
-                kept: entry.kept?.summary ?? entry.failures?.summary
-            ),
+            RecordDeliveryStateMachine.Buffer(entry),
             rules: rules,
             allowance: context.allowance(rules.duration)
         )

@@ -27,6 +27,17 @@ package struct CopyPlan: Sendable, Codable, Hashable {
         "ClusterJDBCURL", "CopyCommand", "Username", "Password", "RoleARN", "RetryOptions",
     ]
 
+    /// A plan whose manifests are known.
+    package init(
+        _ destination: DestinationConfiguration,
+        manifest: ObjectPlan,
+        errorManifest: ObjectPlan
+    ) {
+        self.destination = destination
+        self.manifest = manifest
+        self.errorManifest = errorManifest
+    }
+
     /// A plan for an object.
     ///
     /// The manifests have the object's name, so that each goes with one object.
@@ -69,24 +80,35 @@ package struct CopyPlan: Sendable, Codable, Hashable {
 /// How far the load of a buffer's object has come.
 package struct LoadState: Sendable, Codable, Hashable {
     /// Records and their bytes, for the log.
-    var records: Int
-    var bytes: UInt64
+    package var records: Int
+    /// See `records`.
+    package var bytes: UInt64
     /// Bytes of the object.
-    var objectBytes: UInt64
+    package var objectBytes: UInt64
     /// The number of the attempt that was begun last; one whose end is not known keeps its number.
-    var number = 0
+    package var number = 0
     /// Whether that attempt's end is not known.
-    var isOpen = false
+    package var isOpen = false
     /// How many there were.
-    var attempts = 0
+    package var attempts = 0
     /// When the first was; retries end so long after.
-    var firstAttempt: Timestamp?
+    package var firstAttempt: Timestamp?
     /// Why no more follow; nil while they may.
-    var givenUp: GivenUp?
+    package var givenUp: GivenUp?
 
-    struct GivenUp: Sendable, Codable, Hashable {
-        var code: String
-        var message: String
+    /// Why a load was given up, as Firehose's codes say it.
+    package struct GivenUp: Sendable, Codable, Hashable {
+        /// Firehose's.
+        package var code: String
+        /// What the warehouse said.
+        package var message: String
+    }
+
+    /// An object that is stored, and not tried yet.
+    package init(records: Int, bytes: UInt64, objectBytes: UInt64) {
+        self.records = records
+        self.bytes = bytes
+        self.objectBytes = objectBytes
     }
 }
 

@@ -1,5 +1,5 @@
-internal import Destinations
-internal import Records
+package import Destinations
+package import Records
 
 /// Decides how a stored object is loaded into a warehouse once: what must be durable before a COPY runs,
 /// which attempts are one and the same for the ledger, and when its manifest is left for a back-fill.
@@ -8,9 +8,9 @@ internal import Records
 ///
 /// An attempt has a number, which is durable before it runs; one whose end is not known keeps its number,
 /// so that the ledger knows it again.
-struct WarehouseLoadStateMachine: Sendable {
+package struct WarehouseLoadStateMachine: Sendable {
     /// What to do next; `done` when it is, where nothing else is said.
-    enum Action: Equatable, Sendable {
+    package enum Action: Equatable, Sendable {
         /// Wait until a COPY may run; call `began`.
         case begin
         /// Write down how far the load has come.
@@ -25,7 +25,8 @@ struct WarehouseLoadStateMachine: Sendable {
         case settle
     }
 
-    private(set) var state: LoadState
+    /// How far the load has come.
+    package private(set) var state: LoadState
     private var actions: [Action]
     private let serverStart: Timestamp
     private var duration: Duration = .zero
@@ -33,7 +34,7 @@ struct WarehouseLoadStateMachine: Sendable {
 
     /// Goes on from a journalled state; where nothing loads here any more, what was tried is left for a
     /// back-fill.
-    init(_ state: LoadState, serverStart: Timestamp, isActive: Bool) {
+    package init(_ state: LoadState, serverStart: Timestamp, isActive: Bool) {
         self.state = state
         self.serverStart = serverStart
         if let givenUp = state.givenUp {
@@ -53,10 +54,10 @@ struct WarehouseLoadStateMachine: Sendable {
     }
 
     /// What to do next.
-    var next: Action { actions[0] }
+    package var next: Action { actions[0] }
 
     /// What `next` said is done.
-    mutating func done() {
+    package mutating func done() {
         switch actions.removeFirst() {
         case .wait: actions = [.begin]
         case .leaveManifest, .settle: actions = [.settle]
@@ -65,7 +66,7 @@ struct WarehouseLoadStateMachine: Sendable {
     }
 
     /// COPY may run now; `duration` is how long it is tried.
-    mutating func began(now: Timestamp, duration: Duration) {
+    package mutating func began(now: Timestamp, duration: Duration) {
         self.duration = duration
         state.attempts += 1
         state.firstAttempt = state.firstAttempt ?? now
@@ -80,7 +81,8 @@ struct WarehouseLoadStateMachine: Sendable {
     /// What a COPY came to.
     ///
     /// - Returns: Why it failed; nil where all is loaded.
-    mutating func ended(_ outcome: CopyService.Outcome, now: Timestamp) -> DeliveryFailure? {
+    package mutating func ended(_ outcome: CopyService.Outcome, now: Timestamp) -> DeliveryFailure?
+    {
         let failure: DeliveryFailure
         switch outcome {
         case .loaded, .loadedBefore:
