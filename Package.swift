@@ -141,7 +141,7 @@ let package = Package(
             ]
         ),
         tests("Platform", ["CKernels"]),
-        tests("Records"),
+        tests("Records", ["JSON"]),
         tests("JSON"),
         tests("Compression", ["CZlib"]),
         tests("Observability", ["Platform", coreMetrics]),

@@ -6,7 +6,7 @@ internal import Synchronization
 final class FailedLines: Sendable {
     private struct State {
         var writers: [ErrorOutputType: PartWriter] = [:]
-        var setAside: PartWriter?
+        var setAside: (type: ErrorOutputType, writer: PartWriter)?
     }
     private let state = Mutex(State())
     private let spooler: Spooler
@@ -44,8 +44,8 @@ final class FailedLines: Sendable {
     /// Blocks.
     func addAside(_ line: [UInt8], _ type: ErrorOutputType) throws {
         try state.withLock { state in
-            if state.setAside == nil { state.setAside = try writer(type, "-aside") }
-            try line.withUnsafeBytes { try state.setAside?.add($0) }
+            if state.setAside == nil { state.setAside = (type, try writer(type, "-aside")) }
+            try line.withUnsafeBytes { try state.setAside?.writer.add($0) }
         }
     }
 
@@ -66,7 +66,7 @@ final class FailedLines: Sendable {
             for type in ErrorOutputType.allCases {
                 if let writer = state.writers[type] { parts.append(try writer.finish(type)) }
             }
-            let setAside = try state.setAside?.finish(.httpEndpointFailed)
+            let setAside = try state.setAside.map { type, writer in try writer.finish(type) }
             state = State()
             return (parts, setAside)
         }

@@ -185,14 +185,16 @@ extension StreamPipeline {
     }
 
     /// The warehouse that a buffer was sealed for, with who we are there now.
-    private func warehouse(_ plan: CopyPlan) throws -> Warehouse {
-        var members = plan.destination.members
+    private func warehouse(_ plan: CopyPlan) throws -> RedshiftConfiguration {
+        var destination = plan.destination
         if case .deliver(let target) = settings.withLock(\.route),
             let current = target.copy?.destination.members,
-            current["ClusterJDBCURL"] == members["ClusterJDBCURL"]
+            current["ClusterJDBCURL"] == destination.members["ClusterJDBCURL"]
         {
-            for name in ["Username", "Password", "RoleARN"] { members[name] = current[name] }
+            for name in ["Username", "Password", "RoleARN"] {
+                destination.members[name] = current[name]
+            }
         }
-        return try Warehouse(members)
+        return try RedshiftConfiguration(destination)
     }
 }

@@ -151,7 +151,10 @@ extension StreamPipeline {
             let sent = ContinuousClock.now
             let answer = try await confirmation()
             if answer.fates.allSatisfy({ $0 == .delivered }) {
-                metrics.acknowledged(after: sent.duration(to: .now))
+                metrics.acknowledged(
+                    PipelineMetrics.Place(work.kind),
+                    after: sent.duration(to: .now)
+                )
                 destinationTook(some: true, after: answer.waited)
                 metrics.requested(
                     PipelineMetrics.Place(work.kind),
@@ -250,7 +253,8 @@ extension StreamPipeline {
             requests: max(1, answer.requests),
             split: answer.splitRequests,
             // A document refused for good is no failure of the request.
-            isSuccess: failed.isEmpty && (work.kind.isSearch || refused.isEmpty)
+            isSuccess: failed.isEmpty
+                && (DestinationType.of(work.kind).judgesRecords || refused.isEmpty)
         )
         try await fail(
             refused,

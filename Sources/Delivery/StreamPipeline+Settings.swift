@@ -155,11 +155,13 @@ extension StreamPipeline.Settings {
         guard StreamRules.canBeProcessed(stream),
             StreamRules.undeliverableMembers(of: stream.destination).isEmpty,
             let destination = role == .backup
-                ? StreamRules.backupDestination(of: stream) : stream.destination.objects
+                ? try StreamRules.backupDestination(of: stream) : try stream.destination.objects
         else { return settings }
         let hints =
-            role == .backup ? destination.bufferingHints : stream.destination.bufferingHints
-        let failedType = role == .backup ? nil : ErrorOutputType(of: stream.destination.kind)
+            role == .backup
+            ? destination.bufferingHints : try stream.destination.bufferingHints
+        let type = DestinationType.of(stream.destination.kind)
+        let failedType = role == .backup ? nil : type.errorOutputType
         if role == .source, let stage {
             stage.setDestinationBuffer(bytes: hints.sizeInBytes)
             settings.route = .transform(stage)
@@ -174,9 +176,8 @@ extension StreamPipeline.Settings {
                 : stream.destination.kind.maximumBufferBytes,
             template: try failedType?.template(for: destination)
                 ?? KeyTemplate(destination.prefix ?? "", as: .prefix),
-            maximumInFlight: role != .backup
-                && [.splunk, .redshift].contains(stream.destination.kind)
-                ? Limits.maximumUnconfirmedBuffers : Limits.maximumBuffersInFlight
+            maximumInFlight: role == .backup
+                ? Limits.maximumBuffersInFlight : type.maximumBuffersInFlight
         )
         if role == .outcome {
             for type in ErrorOutputType.ofProcessing {
@@ -186,7 +187,7 @@ extension StreamPipeline.Settings {
         if role != .backup, try StreamRules.processing(of: stream)?.appendsDelimiter == true {
             target.recordDelimiter = "\n"
         }
-        if role != .backup, stream.destination.kind == .redshift {
+        if role != .backup, case .warehouse = type.delivery {
             target.copy = try .init(stream.destination, prefix: destination.prefix ?? "")
         }
         settings.route = .deliver(target)
