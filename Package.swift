@@ -162,7 +162,7 @@ let package = Package(
             swiftSettings: settings
         ),
         tests("Platform", ["CKernels"]),
-        tests("Records"),
+        tests("Records", ["JSON"]),
         tests("JSON"),
         tests("Compression", ["CZlib"]),
         tests("Observability", ["Platform", coreMetrics]),

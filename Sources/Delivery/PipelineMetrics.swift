@@ -6,24 +6,21 @@ internal import Records
 /// with CloudWatch metrics") as Prometheus spells them.
 package final class PipelineMetrics: Sendable {
     /// Where something is delivered to, as CloudWatch's names have it.
-    enum Place: String, CaseIterable {
-        case s3 = "delivery_to_s3"
-        case backup = "backup_to_s3"
-        case openSearch = "delivery_to_amazon_open_search_service"
-        case httpEndpoint = "delivery_to_http_endpoint"
-        case splunk = "delivery_to_splunk"
-        case redshift = "delivery_to_redshift"
+    struct Place: Hashable {
+        /// What the names of its metrics begin with.
+        let name: String
+
+        private init(name: String) { self.name = name }
 
         /// Where a kind of destination is counted.
-        init(_ kind: DestinationKind) {
-            switch kind {
-            case .s3, .extendedS3: self = .s3
-            case .redshift: self = .redshift
-            case .elasticsearch, .openSearch: self = .openSearch
-            case .splunk: self = .splunk
-            case .httpEndpoint: self = .httpEndpoint
-            }
-        }
+        init(_ kind: DestinationKind) { name = DestinationType.of(kind).metricsName }
+
+        static let s3 = Place(.s3)
+        static let redshift = Place(.redshift)
+        static let backup = Place(name: "backup_to_s3")
+
+        /// All there are.
+        static let all = Set(DestinationType.all.map { Place($0.kind) } + [.backup])
     }
 
     private let role: PipelineRole
@@ -54,10 +51,10 @@ package final class PipelineMetrics: Sendable {
         split: Int = 0,
         isSuccess: Bool
     ) {
-        set.count("\(place.rawValue)_requests", by: requests)
-        set.count("\(place.rawValue)_success", by: isSuccess ? requests - split : 0)
-        set.count("\(place.rawValue)_records", by: records)
-        set.count("\(place.rawValue)_bytes", by: Int(bytes))
+        set.count("\(place.name)_requests", by: requests)
+        set.count("\(place.name)_success", by: isSuccess ? requests - split : 0)
+        set.count("\(place.name)_records", by: records)
+        set.count("\(place.name)_bytes", by: Int(bytes))
     }
 
     /// Failed records are in the bucket for them.
@@ -77,8 +74,8 @@ package final class PipelineMetrics: Sendable {
     func copyFailed(_ code: String) { set.count("copy_failures", by: 1, ("code", code)) }
 
     /// An indexer has data: so long after it was sent.
-    func acknowledged(after duration: Duration) {
-        set.measure("delivery_to_splunk_data_ack_latency", duration)
+    func acknowledged(_ place: Place, after duration: Duration) {
+        set.measure("\(place.name)_data_ack_latency", duration)
     }
 
     // MARK: How things are
@@ -127,9 +124,9 @@ package final class PipelineMetrics: Sendable {
             "hydrant_data_freshness_seconds":
                 "Age of the oldest record that the pipeline is not done with; 0 for none.",
         ]
-        for place in Place.allCases {
-            let name = "hydrant_\(place.rawValue)"
-            let words = place.rawValue.replacing("_", with: " ")
+        for place in Place.all {
+            let name = "hydrant_\(place.name)"
+            let words = place.name.replacing("_", with: " ")
             help["\(name)_requests_total"] = "Requests, \(words)."
             help["\(name)_success_total"] = "Requests that succeeded, \(words)."
             help["\(name)_records_total"] = "Records, \(words)."

@@ -2,8 +2,9 @@ internal import Destinations
 internal import Records
 internal import TestSupport
 
-/// What a simulated server talks to: a bucket, a destination that takes records, a warehouse. None of it
-/// knows of crashes; replies get lost on their way.
+/// What a simulated server talks to: a bucket, a destination that takes records, a warehouse.
+///
+/// None of it knows of crashes; replies get lost on their way.
 struct Outside {
     /// What stores and destinations do at the moment.
     var isBucketUp = true

@@ -19,7 +19,10 @@ extension World {
             let failed =
                 places["failed \(number)", default: 0] + places["processing \(number)", default: 0]
             let received = outside.received[number, default: 0]
-            checks.expect(stored <= 1, "record \(number) is in one object, not in \(outside.keys(of: "\(number)"))")
+            checks.expect(
+                stored <= 1,
+                "record \(number) is in one object, not in \(outside.keys(of: "\(number)"))"
+            )
             checks.expect(failed <= 1, "record \(number) has failed once")
             checks.expect(stored == 0 || received == 0, "record \(number) goes one way")
             let isMaybeDropped = Outside.isDropped(number) && transformed.contains(number)

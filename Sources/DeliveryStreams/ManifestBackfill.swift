@@ -25,7 +25,7 @@ package struct ManifestBackfill: Sendable {
     private let stream: DeliveryStream
     private let bucket: String
     private let prefix: String
-    private let warehouse: Warehouse
+    private let warehouse: RedshiftConfiguration
     private let store: any BrowsableStore
     private let copies: CopyService
     private let time: any TimeSource
@@ -47,7 +47,8 @@ package struct ManifestBackfill: Sendable {
             throw Failure(description: "there is no stream \(name) in \(dataFolder)")
         }
         stream = try StreamFile.load(folder)
-        guard stream.destination.kind == .redshift, let objects = stream.destination.objects else {
+        guard stream.destination.kind == .redshift, let objects = try stream.destination.objects
+        else {
             throw Failure(
                 description: "the stream \(name) delivers to \(stream.destination.kind.rawValue), "
                     + "not to Redshift"
@@ -55,7 +56,7 @@ package struct ManifestBackfill: Sendable {
         }
         bucket = objects.bucket
         prefix = objects.prefix ?? ""
-        warehouse = try Warehouse(stream.destination.members)
+        warehouse = try RedshiftConfiguration(stream.destination)
         self.store = store
         self.copies = copies
         self.time = time

@@ -14,10 +14,10 @@ extension PipelineSettings {
         guard StreamRules.canBeProcessed(stream),
             StreamRules.undeliverableMembers(of: stream.destination).isEmpty,
             let destination = role == .backup
-                ? StreamRules.backupDestination(of: stream) : stream.destination.objects
+                ? try StreamRules.backupDestination(of: stream) : try stream.destination.objects
         else { return .parked }
         if role == .source, let stage {
-            stage.setDestinationBuffer(bytes: stream.destination.bufferingHints.sizeInBytes)
+            stage.setDestinationBuffer(bytes: try stream.destination.bufferingHints.sizeInBytes)
             return PipelineSettings(processor: stage)
         }
         if role == .backup {
@@ -33,8 +33,9 @@ extension PipelineSettings {
         to objects: S3Destination
     ) throws -> PipelineSettings {
         let destination = stream.destination
-        let failedType = ErrorOutputType(of: destination.kind)
-        var target = try target(objects, of: stream, destination.bufferingHints, destination.kind)
+        let type = DestinationType.of(destination.kind)
+        let failedType = type.errorOutputType
+        var target = try target(objects, of: stream, destination.bufferingHints, type)
         if let failedType { target.template = try failedType.template(for: objects) }
         if role == .outcome {
             for type in ErrorOutputType.ofProcessing {
@@ -45,12 +46,10 @@ extension PipelineSettings {
             target.recordDelimiter = "\n"
         }
         let processor: any BufferProcessor =
-            if failedType != nil {
-                RecordProcessor(target, destination)
-            } else if destination.kind == .redshift {
-                try WarehouseProcessor(target, destination)
-            } else {
-                ObjectProcessor(target)
+            switch type.delivery {
+            case .objects: ObjectProcessor(target)
+            case .records: RecordProcessor(target, destination)
+            case .warehouse: try WarehouseProcessor(target, destination)
             }
         return PipelineSettings(
             processor: processor,
@@ -60,23 +59,21 @@ extension PipelineSettings {
         )
     }
 
-    /// Where objects go; `kind` is nil for a backup.
+    /// Where objects go; `type` is nil for a backup.
     private static func target(
         _ objects: S3Destination,
         of stream: DeliveryStream,
         _ hints: BufferingHints,
-        _ kind: DestinationKind?
+        _ type: DestinationType?
     ) throws -> DeliveryTarget {
-        let isUnconfirmed = kind == .splunk || kind == .redshift
-        return DeliveryTarget(
+        DeliveryTarget(
             version: stream.version,
             destination: objects,
             bounds: BufferBounds(
                 bytes: hints.sizeInBytes,
                 intervalSeconds: hints.intervalInSeconds,
-                maximumInFlight: isUnconfirmed
-                    ? Limits.maximumUnconfirmedBuffers : Limits.maximumBuffersInFlight,
-                maximumBytes: (kind ?? .extendedS3).maximumBufferBytes
+                maximumInFlight: type?.maximumBuffersInFlight ?? Limits.maximumBuffersInFlight,
+                maximumBytes: (type?.kind ?? .extendedS3).maximumBufferBytes
             ),
             template: try KeyTemplate(objects.prefix ?? "", as: .prefix)
         )

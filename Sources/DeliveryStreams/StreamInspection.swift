@@ -49,7 +49,7 @@ package struct StreamInspection: DeliveryStreamRegistry {
         /// Where records go one by one.
         package var records: DestinationConfiguration?
         /// Where objects are loaded.
-        package var warehouse: Warehouse?
+        package var warehouse: RedshiftConfiguration?
         /// The destination's URL without anything secret; nil for buckets.
         package var url: String?
     }
@@ -68,26 +68,25 @@ package struct StreamInspection: DeliveryStreamRegistry {
     }
 
     /// What a stream needs; nothing where it is not delivered.
-    package static func needs(of stream: DeliveryStream) -> Needs {
+    ///
+    /// - Throws: InvalidArgument where its configuration is not one.
+    package static func needs(of stream: DeliveryStream) throws(FirehoseError) -> Needs {
         var needs = Needs()
         guard StreamRules.undeliverableMembers(of: stream.destination).isEmpty else { return needs }
-        let kind = stream.destination.kind
-        if let objects = stream.destination.objects {
-            let isMain = kind.isS3 || kind == .redshift
+        let type = DestinationType.of(stream.destination.kind)
+        if let objects = try stream.destination.objects {
+            let isMain = type.errorOutputType == nil
             needs.buckets.append((objects.bucket, isMain ? "destination" : "failed records"))
         }
-        if let backup = StreamRules.backupDestination(of: stream) {
+        if let backup = try StreamRules.backupDestination(of: stream) {
             needs.buckets.append((backup.bucket, "backup"))
         }
-        if ErrorOutputType(of: kind) != nil { needs.records = stream.destination }
-        let members = stream.destination.members
-        let url =
-            members["ClusterEndpoint"] ?? members["HECEndpoint"]
-            ?? members["EndpointConfiguration"]?["Url"]
-        needs.url = url?.string.flatMap {
-            EndpointURL($0).map { String($0.text.prefix { $0 != "?" }) }
+        if type.errorOutputType != nil { needs.records = stream.destination }
+        needs.url = type.endpoint(of: stream.destination)
+            .map { String($0.text.prefix { $0 != "?" }) }
+        if case .warehouse = type.delivery {
+            needs.warehouse = try RedshiftConfiguration(stream.destination)
         }
-        if kind == .redshift { needs.warehouse = try? Warehouse(stream.destination.members) }
         return needs
     }
 

@@ -28,15 +28,15 @@ enum StreamRules {
             }
             return
         }
-        guard let destination = stream.destination.objects else { return }
+        guard let destination = try stream.destination.objects else { return }
         let processing = try processing(of: stream)
         let failedType = ErrorOutputType(of: stream.destination.kind)
         let path = stream.destination.kind.isS3 ? "" : "S3Configuration."
-        if stream.destination.kind == .redshift {
-            _ = try Warehouse(stream.destination.members)
+        if case .warehouse = DestinationType.of(stream.destination.kind).delivery {
+            _ = try RedshiftConfiguration(stream.destination)
             try checkKeyLength(stream, destination, now, further: CopyPlan.longestAddition)
         }
-        try checkInterval(stream.destination.bufferingHints, minimumIntervalSeconds)
+        try checkInterval(try stream.destination.bufferingHints, minimumIntervalSeconds)
         if let zone = destination.customTimeZone, !zone.isEmpty, !TimeZones.isKnown(zone) {
             throw FirehoseError(.invalidArgument, "CustomTimeZone \(zone) is not a known time zone")
         }
@@ -47,7 +47,7 @@ enum StreamRules {
                 try checkKeyLength(stream, destination, now, type)
             }
         }
-        guard let backup = backupDestination(of: stream) else { return }
+        guard let backup = try backupDestination(of: stream) else { return }
         try checkInterval(
             backup.bufferingHints,
             minimumIntervalSeconds,
@@ -66,15 +66,10 @@ enum StreamRules {
 
     /// Where a stream's records go as they were put; nil where they do not, and for a stream that
     /// cannot be delivered.
-    static func backupDestination(of stream: DeliveryStream) -> S3Destination? {
-        let members = stream.destination.members
-        guard undeliverableMembers(of: stream.destination).isEmpty, keepsBackup(stream) else {
-            return nil
-        }
-        guard stream.destination.kind.isS3 || stream.destination.kind == .redshift else {
-            return stream.destination.objects
-        }
-        return members["S3BackupConfiguration"].map { S3Destination($0) }
+    static func backupDestination(of stream: DeliveryStream) throws(FirehoseError) -> S3Destination?
+    {
+        guard undeliverableMembers(of: stream.destination).isEmpty else { return nil }
+        return try stream.destination.backup
     }
 
     /// Whether a stream's processing, if it has any, is such as this version takes.
@@ -88,16 +83,7 @@ enum StreamRules {
     }
 
     /// Whether the log holds records for a backup, even one that is not delivered at the moment.
-    static func keepsBackup(_ stream: DeliveryStream) -> Bool {
-        let members = stream.destination.members
-        switch stream.destination.kind {
-        case .s3, .extendedS3, .redshift:
-            return members["S3BackupMode"] == "Enabled" && members["S3BackupConfiguration"] != nil
-        case .elasticsearch, .openSearch: return members["S3BackupMode"] == "AllDocuments"
-        case .httpEndpoint: return members["S3BackupMode"] == "AllData"
-        case .splunk: return members["S3BackupMode"] == "AllEvents"
-        }
-    }
+    static func keepsBackup(_ stream: DeliveryStream) -> Bool { stream.destination.keepsBackup }
 
     private static func checkInterval(
         _ hints: BufferingHints,
@@ -120,8 +106,10 @@ enum StreamRules {
         let name = destination.kind.configurationMember
         let members = destination.members
         var asked: [String] = []
-        // An ARN names no host.
-        if members["DomainARN"] != nil { asked.append("DomainARN") }
+        for name in DestinationType.of(destination.kind).unsupportedMembers
+        where members[name] != nil {
+            asked.append(name)
+        }
         if members["SecretsManagerConfiguration"]?["Enabled"]?.boolean ?? false {
             asked.append("SecretsManagerConfiguration")
         }
@@ -145,7 +133,7 @@ enum StreamRules {
             ("", destination.kind.isS3 ? members : nil), ("S3BackupConfiguration.", backup),
             ("S3Configuration.", destination.kind.isS3 ? nil : objects),
         ] {
-            let format = s3.map { S3Destination($0).compressionFormat }
+            let format = s3?["CompressionFormat"]?.string.flatMap(CompressionFormat.init(rawValue:))
             if let format, [.snappy, .hadoopSnappy].contains(format) {
                 asked.append("\(path)CompressionFormat \(format.rawValue)")
             }

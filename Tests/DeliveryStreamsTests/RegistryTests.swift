@@ -146,7 +146,7 @@ import Testing
         #expect(stream.throughputHintInMBs == 7)
         #expect(stream.lastUpdateTimestamp == Timestamp(milliseconds: 2000))
         #expect(stream.tags.map(\.key) == ["a", "b"])
-        let s3 = try #require(stream.destination.s3)
+        let s3 = try #require(try stream.destination.s3)
         #expect(
             s3
                 == S3Destination(

@@ -33,7 +33,7 @@ import Testing
             version: 1,
             sequence: sequence,
             arrival: Timestamp(milliseconds: 0),
-            destination: S3Destination(["BucketARN": "arn:aws:s3:::bucket"]),
+            destination: S3Destination(bucketARN: "arn:aws:s3:::bucket"),
             template: try KeyTemplate("", as: .prefix),
             errorOutputType: .openSearchFailed,
             generator: &generator

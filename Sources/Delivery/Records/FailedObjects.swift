@@ -4,7 +4,7 @@ internal import Records
 /// Gathers the lines of a buffer's failed records in spool files, one for each place where they go.
 struct FailedObjects: ~Copyable {
     private var writers: [ErrorOutputType: PartWriter] = [:]
-    private var setAside: PartWriter?
+    private var setAside: (type: ErrorOutputType, writer: PartWriter)?
     private let plans: [ErrorOutputType: ObjectPlan]
     private let context: PipelineContext
     private let name: String
@@ -27,8 +27,8 @@ struct FailedObjects: ~Copyable {
     ///
     /// Blocks.
     mutating func addAside(_ line: UnsafeRawBufferPointer, _ type: ErrorOutputType) throws {
-        if setAside == nil { setAside = try writer(type, "-aside") }
-        try setAside?.add(line)
+        if setAside == nil { setAside = (type, try writer(type, "-aside")) }
+        try setAside?.writer.add(line)
     }
 
     private func writer(_ type: ErrorOutputType, _ suffix: String) throws -> PartWriter {
@@ -50,7 +50,7 @@ struct FailedObjects: ~Copyable {
         }
         return FailureDelivery.Objects(
             parts: parts,
-            setAside: try setAside?.finish(.httpEndpointFailed)
+            setAside: try setAside.map { type, writer in try writer.finish(type) }
         )
     }
 }

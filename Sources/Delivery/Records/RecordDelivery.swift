@@ -68,6 +68,8 @@ struct RecordDelivery {
         }
     }
 
+    private var place: PipelineMetrics.Place { PipelineMetrics.Place(plan.destination.kind) }
+
     private var facts: Logger.Metadata {
         let summary = machine.summary
         return [
@@ -105,7 +107,7 @@ struct RecordDelivery {
         let began = time.now()
         let answer = try await confirmation()
         if answer.fates.allSatisfy({ $0 == .delivered }) {
-            context.metrics.acknowledged(after: time.now() - began)
+            context.metrics.acknowledged(place, after: time.now() - began)
         }
         answered(answer, sent)
     }
@@ -165,7 +167,7 @@ struct RecordDelivery {
         if report.isTaken { outage.destinationAnswered(context.logger) }
         if report.isTimeUp { outage.destinationFailed(context.logger) }
         context.metrics.requested(
-            PipelineMetrics.Place(plan.destination.kind),
+            place,
             records: report.delivered.count,
             bytes: zip(answer.fates, sent.sizes).reduce(0) { sum, fate in
                 sum + (fate.0 == .delivered ? UInt64(fate.1) : 0)
@@ -174,7 +176,8 @@ struct RecordDelivery {
             split: answer.splitRequests,
             // A document refused for good is no failure of the request.
             isSuccess: report.failed == 0
-                && (plan.destination.kind.isSearch || report.refused == 0)
+                && (DestinationType.of(plan.destination.kind).judgesRecords
+                    || report.refused == 0)
         )
         guard report.isRetried, let failure = report.failure else { return }
         context.metrics.retries()

@@ -9,7 +9,7 @@ final class CopyGates: Sendable {
     private let gates = Mutex<[String: Places]>([:])
 
     /// For those of one warehouse; where they share a ledger, which each of them locks, one.
-    func gate(_ warehouse: Warehouse, isSingle: Bool) -> Places {
+    func gate(_ warehouse: RedshiftConfiguration, isSingle: Bool) -> Places {
         let name = "\(warehouse.host):\(warehouse.port)/\(warehouse.database)"
         return gates.withLock { gates in
             if let gate = gates[name] { return gate }

@@ -84,7 +84,10 @@ struct WarehouseLoad {
         }
     }
 
-    private mutating func copy(_ warehouse: Warehouse, _ copies: CopyService) async throws {
+    private mutating func copy(
+        _ warehouse: RedshiftConfiguration,
+        _ copies: CopyService
+    ) async throws {
         machine.began(now: context.time.now(), duration: warehouse.retryDuration)
         while true {
             switch machine.next {
@@ -137,14 +140,16 @@ struct WarehouseLoad {
     }
 
     /// The warehouse that a buffer was sealed for, with who we are there now.
-    private func warehouse() throws -> Warehouse {
-        var members = plan.destination.members
+    private func warehouse() throws -> RedshiftConfiguration {
+        var destination = plan.destination
         if let current = context.destination.withLock({ $0?.members }),
-            current["ClusterJDBCURL"] == members["ClusterJDBCURL"]
+            current["ClusterJDBCURL"] == destination.members["ClusterJDBCURL"]
         {
-            for name in ["Username", "Password", "RoleARN"] { members[name] = current[name] }
+            for name in ["Username", "Password", "RoleARN"] {
+                destination.members[name] = current[name]
+            }
         }
-        return try Warehouse(members)
+        return try RedshiftConfiguration(destination)
     }
 
     // MARK: Its end

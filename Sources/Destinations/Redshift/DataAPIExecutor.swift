@@ -98,7 +98,7 @@ struct DataAPIExecutor: CopyExecutor {
     }
 
     /// Whom a statement is for.
-    private func target(_ warehouse: Warehouse) -> JSONValue {
+    private func target(_ warehouse: RedshiftConfiguration) -> JSONValue {
         let labels = warehouse.host.split(separator: ".").map(String.init)
         let isWorkgroup = labels.contains("redshift-serverless")
         var members: JSONValue = ["Database": .string(warehouse.database)]
@@ -257,7 +257,7 @@ struct DataAPIExecutor: CopyExecutor {
     }
 
     /// Where a cluster (`NAME.ID.REGION.redshift.amazonaws.com`) or workgroup is.
-    private func region(_ warehouse: Warehouse) -> String {
+    private func region(_ warehouse: RedshiftConfiguration) -> String {
         let labels = warehouse.host.split(separator: ".").map(String.init)
         guard let place = labels.firstIndex(where: { $0.hasPrefix("redshift") }), place > 0,
             labels[place - 1].contains("-")

@@ -105,7 +105,7 @@ struct PsqlExecutor: CopyExecutor {
         )
     }
 
-    private func environment(_ warehouse: Warehouse) -> [String: String] {
+    private func environment(_ warehouse: RedshiftConfiguration) -> [String: String] {
         var environment = [
             "PATH": ProcessInfo.processInfo.environment["PATH"] ?? "/usr/local/bin:/usr/bin:/bin",
             "HOME": "/nonexistent", "LC_ALL": "C", "PGHOST": warehouse.host,
@@ -151,7 +151,7 @@ struct PsqlExecutor: CopyExecutor {
 
     // MARK: Its end
 
-    private func outcome(_ end: End, _ warehouse: Warehouse) -> CopyService.Outcome {
+    private func outcome(_ end: End, _ warehouse: RedshiftConfiguration) -> CopyService.Outcome {
         let marks = end.output.split(whereSeparator: \.isNewline)
         if marks.contains(where: { $0 == Mark.loaded }) { return .loaded }
         if marks.contains(where: { $0 == Mark.before }) { return .loadedBefore }

@@ -1,9 +1,8 @@
 internal import Foundation
-package import JSON
 package import Records
 
-/// A warehouse and the table that is loaded there, as RedshiftDestinationConfiguration says.
-package struct Warehouse: Sendable, Hashable {
+/// A warehouse and the table that is loaded there: RedshiftDestinationConfiguration (API model).
+package struct RedshiftConfiguration: Sendable, Hashable {
     /// Host name or address, without brackets.
     package var host: String
     /// TCP port.
@@ -29,64 +28,53 @@ package struct Warehouse: Sendable, Hashable {
     private static let defaultPort = 5439
     private static let maximumNameParts = 3
 
-    /// Reads a configuration.
+    /// Reads a configuration; one of a journal entry has only what concerns COPY.
     ///
     /// - Throws: InvalidArgument, which names the member.
-    package init(_ members: JSONValue) throws(FirehoseError) {
-        let name = DestinationKind.redshift.configurationMember
-        func failure(_ member: String, _ reason: String) -> FirehoseError {
-            FirehoseError(.invalidArgument, "\(name).\(member) \(reason)")
-        }
-        func checked<Value>(
-            _ member: String,
-            _ read: () throws(SQLText.Failure) -> Value
-        ) throws(FirehoseError) -> Value {
-            do throws(SQLText.Failure) {
-                return try read()
-            } catch {
-                throw failure(member, error.reason)
-            }
-        }
-        guard let address = Self.address(members["ClusterJDBCURL"]?.string ?? "") else {
-            throw failure(
+    package init(_ configuration: DestinationConfiguration) throws(FirehoseError) {
+        let members = ConfigurationMembers(configuration)
+        guard let address = Self.address(try members.text("ClusterJDBCURL") ?? "") else {
+            throw members.failure(
                 "ClusterJDBCURL",
                 "is not jdbc:redshift://HOST[:PORT]/DATABASE, or the same with postgresql, without "
                     + "parameters"
             )
         }
         (host, port, database) = address
-        let command = members["CopyCommand"]
-        let tables = try checked("CopyCommand.DataTableName") { () throws(SQLText.Failure) in
-            try SQLText.names(
-                command?["DataTableName"]?.string ?? "",
-                maximumParts: Self.maximumNameParts
-            )
+        let command = try members.requiredStructure("CopyCommand")
+        let name = try command.text("DataTableName") ?? ""
+        let tables = try command.checked("DataTableName") { () throws(SQLText.Failure) in
+            try SQLText.names(name, maximumParts: Self.maximumNameParts)
         }
         guard tables.count == 1 else {
-            throw failure("CopyCommand.DataTableName", "is more than one name")
+            throw command.failure("DataTableName", "is more than one name")
         }
         table = tables[0]
-        let list = command?["DataTableColumns"]?.string ?? ""
+        let list = try command.text("DataTableColumns") ?? ""
         columns =
             list.allSatisfy { $0 == " " }
             ? []
-            : try checked("CopyCommand.DataTableColumns") { () throws(SQLText.Failure) in
+            : try command.checked("DataTableColumns") { () throws(SQLText.Failure) in
                 try SQLText.names(list, maximumParts: 1)
             }
-        let options = command?["CopyOptions"]?.string ?? ""
-        try checked("CopyCommand.CopyOptions") { () throws(SQLText.Failure) in
+        let options = try command.text("CopyOptions") ?? ""
+        try command.checked("CopyOptions") { () throws(SQLText.Failure) in
             try SQLText.checkOptions(options)
         }
         self.options = options.trimmingCharacters(in: .whitespaces)
-        user = members["Username"]?.string ?? ""
-        password = members["Password"]?.string ?? ""
-        roleARN = members["RoleARN"]?.string ?? ""
+        user = try members.text("Username") ?? ""
+        password = try members.text("Password") ?? ""
+        roleARN = try members.text("RoleARN") ?? ""
         for (member, text) in [("Username", user), ("Password", password), ("RoleARN", roleARN)] {
-            try checked(member) { () throws(SQLText.Failure) in try SQLText.check(text) }
+            try members.checked(member) { () throws(SQLText.Failure) in try SQLText.check(text) }
         }
-        retryDuration = .seconds(members["RetryOptions"]?["DurationInSeconds"]?.integer ?? 3600)
-        let prefix = members["S3Configuration"]?["Prefix"]?.string ?? ""
-        try checked("S3Configuration.Prefix") { () throws(SQLText.Failure) in
+        retryDuration = try members.retryDuration
+        if let bucket = try members.structure("S3Configuration") { try Self.check(bucket) }
+    }
+
+    private static func check(_ bucket: ConfigurationMembers) throws(FirehoseError) {
+        let prefix = try bucket.text("Prefix") ?? ""
+        try bucket.checked("Prefix") { () throws(SQLText.Failure) in
             try SQLText.check(prefix)
             if prefix.unicodeScalars.contains("\\") {
                 throw SQLText.Failure(reason: "has a backslash")
@@ -95,8 +83,8 @@ package struct Warehouse: Sendable, Hashable {
                 throw SQLText.Failure(reason: "has an expression")
             }
         }
-        guard (members["S3Configuration"]?["ErrorOutputPrefix"]?.string ?? "").isEmpty else {
-            throw failure("S3Configuration.ErrorOutputPrefix", "is not taken for Redshift")
+        guard (try bucket.text("ErrorOutputPrefix") ?? "").isEmpty else {
+            throw bucket.failure("ErrorOutputPrefix", "is not taken for Redshift")
         }
     }
 
@@ -132,5 +120,19 @@ package struct Warehouse: Sendable, Hashable {
             return nil
         }
         return (String(host), port, database)
+    }
+}
+
+extension ConfigurationMembers {
+    /// What is read of a member, whose name goes into the error.
+    fileprivate func checked<Value>(
+        _ member: String,
+        _ read: () throws(SQLText.Failure) -> Value
+    ) throws(FirehoseError) -> Value {
+        do throws(SQLText.Failure) {
+            return try read()
+        } catch {
+            throw failure(member, error.reason)
+        }
     }
 }
