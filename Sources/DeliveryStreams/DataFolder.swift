@@ -29,20 +29,29 @@ package final class DataFolder: Sendable {
         do throws(SystemError) {
             try Folder.create(path)
             lock = try File(path + "/lock", .openOrCreate)
-            guard try lock.tryLock() else {
-                let owner = String(decoding: try lock.read(32, at: 0), as: UTF8.self)
-                throw SystemError(.lock, path: owner, code: 0)
-            }
+        } catch {
+            throw .system(error)
+        }
+        try Self.take(lock, of: path)
+        do throws(SystemError) {
             try lock.resize(to: 0)
             try lock.write(Array("\(getpid())".utf8), at: 0)
             for folder in [spool, unfinished] { try Folder.remove(folder) }
             for folder in [streams, spool, setAside, unfinished] { try Folder.create(folder) }
         } catch {
-            if error.call == .lock, error.code == 0 {
-                throw .inUse(folder: path, process: error.path)
-            }
             throw .system(error)
         }
+    }
+
+    private static func take(_ lock: File, of folder: String) throws(Failure) {
+        let owner: String
+        do throws(SystemError) {
+            if try lock.tryLock() { return }
+            owner = String(decoding: try lock.read(32, at: 0), as: UTF8.self)
+        } catch {
+            throw .system(error)
+        }
+        throw .inUse(folder: folder, process: owner)
     }
 
     /// Lets other processes have the folder; nothing in it may be touched after.

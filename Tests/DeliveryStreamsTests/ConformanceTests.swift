@@ -1,4 +1,5 @@
 import DeliveryTesting
+import Records
 import TestSupport
 import Testing
 
@@ -16,6 +17,10 @@ import Testing
     ) async throws {
         let findings = try await Conformance.all[place].run(each)
         #expect(findings == [])
+    }
+
+    @Test func `every kind of destination is run`() {
+        #expect(Set(Conformance.all.map(\.kind)) == Set(DestinationKind.allCases))
     }
 
     @Test func `what a destination cannot meet with has a reason`() {

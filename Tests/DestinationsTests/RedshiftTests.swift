@@ -244,7 +244,7 @@ import Testing
         ]
     )
     func `failures have Firehose's codes`(state: String?, message: String, code: String) {
-        #expect(CopyFailure.failure(state: state, message: message).code == "Redshift.\(code)")
+        #expect(CopyFailure(state: state, message: message).failure.code == "Redshift.\(code)")
     }
 
     @Test func `S3's lists are read with their entities`() {

@@ -9,8 +9,6 @@ internal import Synchronization
 final class OpenSearchDestination: RecordDestination {
     /// Jackson, which reads documents there, goes no deeper.
     private static let maximumDepth = 1000
-    /// Indexes of which it is remembered that they are data streams.
-    private static let maximumCreateIndexes = 1000
 
     let requestLimits: RequestLimits
     let retryRules: RetryRules
@@ -19,7 +17,7 @@ final class OpenSearchDestination: RecordDestination {
     let context: RecordDestinations.Context
     let requests: OpenSearchRequest
     private let configuration: OpenSearchConfiguration
-    private let createIndexes = Mutex<Set<String>>([])
+    private let dataStreams = Mutex(DataStreams())
 
     /// A cluster, reached as its configuration and the server's settings say.
     ///
@@ -83,8 +81,12 @@ final class OpenSearchDestination: RecordDestination {
     }
 
     /// An action for each item; those of one hour are made once.
-    private func actions(_ records: DeliveryRecords, _ items: [Int]) -> [BulkBody.Action] {
-        let creates = createIndexes.withLock { $0 }
+    private func actions(
+        _ records: DeliveryRecords,
+        _ items: [Int],
+        isCreate: Bool
+    ) -> [BulkBody.Action] {
+        let dataStreams = dataStreams.withLock(\.self)
         var made: [Int64: BulkBody.Action] = [:]
         return items.map { place in
             let item = records.items[place]
@@ -94,7 +96,7 @@ final class OpenSearchDestination: RecordDestination {
             let action = BulkBody.Action(
                 index: name,
                 type: configuration.type,
-                isCreate: creates.contains(name),
+                isCreate: isCreate || dataStreams.contains(name),
                 hasIdentifier: configuration.hasIdentifiers
             )
             made[hour] = action
@@ -105,15 +107,22 @@ final class OpenSearchDestination: RecordDestination {
     // MARK: Requests
 
     func send(_ records: DeliveryRecords, _ items: [Int]) async throws -> DeliveryAnswer {
-        let line =
-            #"{"create":{"_index":"","_type":"","_id":""}}"#.utf8.count
-            + configuration.index.utf8.count
-        let total = BulkBody.maximumBytes(records, items, line + 16 + configuration.type.utf8.count)
+        try await send(records, items, isCreate: false)
+    }
+
+    private func send(
+        _ records: DeliveryRecords,
+        _ items: [Int],
+        isCreate: Bool
+    ) async throws -> DeliveryAnswer {
+        let line = #"{"create":{"_index":"","_type":"","_id":""}}"#.utf8.count + 16
+        let names = configuration.index.utf8.count + configuration.type.utf8.count
+        let total = BulkBody.maximumBytes(records, items, line + names)
         guard items.count == 1 || total <= requests.maximumBytes else {
-            return try await sendHalves(records, items, after: 0)
+            return try await sendHalves(records, items, isCreate: isCreate, after: 0)
         }
-        let actions = actions(records, items)
-        let body = try await context.threads.run { [self] _ in
+        let actions = actions(records, items, isCreate: isCreate)
+        let body = try await context.threads.run { [requests, configuration] _ in
             let body = BulkBody.make(
                 records,
                 items,
@@ -130,42 +139,27 @@ final class OpenSearchDestination: RecordDestination {
             return DeliveryAnswer(all: .failed(failure), items.count, waited: waited)
         case .success(let response):
             if response.status == 413, items.count > 1 {
-                return try await sendHalves(records, items, after: 1)
+                return try await sendHalves(records, items, isCreate: isCreate, after: 1)
             }
             let content = reader.finish()
             let retryAfter = response.retryAfter(now: context.time.now())
-            guard response.status == 200 else {
-                let text = String(decoding: content.excerpt, as: UTF8.self)
-                let failure = DeliveryFailure(
-                    code: "\(response.status)",
-                    message: text.isEmpty ? "the answer says nothing more" : text
-                )
+            if let fate = Self.fateOfAll(response.status, content) {
                 return DeliveryAnswer(
-                    all: response.status == 413 ? .refused(failure) : .failed(failure),
+                    all: fate,
                     items.count,
-                    retryAfter: retryAfter,
+                    retryAfter: response.status == 200 ? nil : retryAfter,
                     waited: waited
                 )
-            }
-            if let problem = content.problem {
-                let failure = DeliveryFailure(
-                    code: "InvalidResponse",
-                    message: "the answer is not one to a bulk request: \(problem)"
-                )
-                return DeliveryAnswer(all: .failed(failure), items.count, waited: waited)
             }
             let fates = zip(content.items, actions).map { fate(of: $0, $1) }
             var answer = DeliveryAnswer(fates: fates, retryAfter: retryAfter, waited: waited)
             answer.isJudged = true
-            let wantCreate = items.indices.filter {
-                !actions[$0].isCreate && Self.wantsCreate(content.items[$0])
-            }
-            guard !wantCreate.isEmpty else { return answer }
-            return try await create(wantCreate, of: records, items, answer)
+            let places = dataStreams.withLock { $0.learn(from: content.items, to: actions) }
+            return places.isEmpty ? answer : try await create(places, of: records, items, answer)
         }
     }
 
-    /// Sends documents of data streams again, at once, as those want them.
+    /// Sends documents again, at once, as data streams want them.
     private func create(
         _ places: [Int],
         of records: DeliveryRecords,
@@ -173,7 +167,7 @@ final class OpenSearchDestination: RecordDestination {
         _ first: DeliveryAnswer
     ) async throws -> DeliveryAnswer {
         var answer = first
-        let second = try await send(records, places.map { items[$0] })
+        let second = try await send(records, places.map { items[$0] }, isCreate: true)
         for (index, place) in places.enumerated() {
             answer.fates[place] = second.fates[index]
             answer.attempts[place] += second.attempts[index]
@@ -185,18 +179,15 @@ final class OpenSearchDestination: RecordDestination {
         return answer
     }
 
-    private static func wantsCreate(_ item: BulkResponseReader.Item) -> Bool {
-        item.status == 400 && item.reason.contains("op_type of create")
-    }
-
     private func sendHalves(
         _ records: DeliveryRecords,
         _ items: [Int],
+        isCreate: Bool,
         after requests: Int
     ) async throws -> DeliveryAnswer {
         let middle = items.count / 2
-        var answer = try await send(records, Array(items[..<middle]))
-        let second = try await send(records, Array(items[middle...]))
+        var answer = try await send(records, Array(items[..<middle]), isCreate: isCreate)
+        let second = try await send(records, Array(items[middle...]), isCreate: isCreate)
         answer.fates += second.fates
         answer.attempts = (answer.attempts + second.attempts).map { $0 + requests }
         answer.requests += second.requests + requests
@@ -205,6 +196,31 @@ final class OpenSearchDestination: RecordDestination {
         answer.isJudged = answer.isJudged || second.isJudged
         answer.retryAfter = [answer.retryAfter, second.retryAfter].compactMap(\.self).max()
         return answer
+    }
+
+    // MARK: Answers
+
+    /// What becomes of all documents alike; nil where the answer has items.
+    private static func fateOfAll(
+        _ status: Int,
+        _ content: BulkResponseReader.Content
+    ) -> RecordFate? {
+        guard status == 200 else {
+            let text = String(decoding: content.excerpt, as: UTF8.self)
+            let failure = DeliveryFailure(
+                code: "\(status)",
+                message: text.isEmpty ? "the answer says nothing more" : text
+            )
+            return status == 413 ? .refused(failure) : .failed(failure)
+        }
+        return content.problem.map { problem in
+            .failed(
+                DeliveryFailure(
+                    code: "InvalidResponse",
+                    message: "the answer is not one to a bulk request: \(problem)"
+                )
+            )
+        }
     }
 
     private func fate(
@@ -218,13 +234,6 @@ final class OpenSearchDestination: RecordDestination {
         default: break
         }
         let failure = DeliveryFailure(code: "\(item.status)", message: item.reason)
-        if !action.isCreate, Self.wantsCreate(item) {
-            createIndexes.withLock { indexes in
-                if indexes.count >= Self.maximumCreateIndexes { indexes.removeAll() }
-                indexes.insert(action.index)
-            }
-            return .failed(failure)
-        }
         let isFinal = (400..<500).contains(item.status) && item.status != 429
         return isFinal ? .refused(failure) : .failed(failure)
     }

@@ -12,6 +12,8 @@ final class BulkResponseReader: ResponseReader {
         var status: Int
         /// Empty where there is no error.
         var reason: String
+        /// Whether the error is of the type `illegal_argument_exception`.
+        var isIllegalArgument = false
     }
 
     /// What was read.
@@ -23,6 +25,7 @@ final class BulkResponseReader: ResponseReader {
         var excerpt: [UInt8] = []
     }
 
+    private static let illegalArgument = "illegal_argument_exception"
     private static let maximumTextBytes = 500
     /// Reasons beyond so many bytes together are left out.
     private static let maximumReasonBytes = 4 * 1024 * 1024
@@ -123,6 +126,7 @@ final class BulkResponseReader: ResponseReader {
         guard (100...599).contains(state.item.status) else {
             throw Nonsense(description: "an item without a status")
         }
+        state.item.isIllegalArgument = state.type == Self.illegalArgument
         if !state.type.isEmpty { state.item.reason = "\(state.type): \(state.item.reason)" }
         state.type = ""
         state.reasonBytes += state.item.reason.utf8.count
