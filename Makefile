@@ -21,6 +21,7 @@ test: lint test-swift test-end-to-end man ## Run everything: lint, Swift tests, 
 
 lint: ## Check format, documentation and layout.
 	$(SWIFT) format lint --strict --recursive --parallel Package.swift Sources Tests transforms
+	python3 Tests/House/check.py --self-test
 	python3 Tests/House/check.py
 
 test-swift: system ## Run the Swift tests.
