@@ -42,19 +42,23 @@ package final class PipelineMetrics: Sendable {
         for type in failures { failed(type, records: 0) }
     }
 
-    /// Requests have answers, or none; they brought so many records.
-    func requested(
-        _ place: Place,
-        records: Int,
-        bytes: UInt64,
-        requests: Int = 1,
-        split: Int = 0,
-        isSuccess: Bool
-    ) {
-        set.count("\(place.name)_requests", by: requests)
-        set.count("\(place.name)_success", by: isSuccess ? requests - split : 0)
-        set.count("\(place.name)_records", by: records)
-        set.count("\(place.name)_bytes", by: Int(bytes))
+    /// What requests came to.
+    struct Requests {
+        /// Records that they brought, and bytes of those.
+        var records = 0
+        var bytes: UInt64 = 0
+        var requests = 1
+        /// How many of them were refused as too large, and made anew in pieces.
+        var split = 0
+        var isSuccess: Bool
+    }
+
+    /// Requests have answers, or none.
+    func requested(_ place: Place, _ made: Requests) {
+        set.count("\(place.name)_requests", by: made.requests)
+        set.count("\(place.name)_success", by: made.isSuccess ? made.requests - made.split : 0)
+        set.count("\(place.name)_records", by: made.records)
+        set.count("\(place.name)_bytes", by: Int(made.bytes))
     }
 
     /// Failed records are in the bucket for them.

@@ -105,8 +105,8 @@ MUTANTS = [
     (
         "the time to give up begins anew with a restart",
         RECORDS,
-        "if !isWaitedOut, !isResumed { clockStart = nil }",
-        "if !isWaitedOut { clockStart = nil }",
+        "if !isWaitedOut, !isResumed { clock.start = nil }",
+        "if !isWaitedOut { clock.start = nil }",
     ),
     (
         "a server that was started gives up at once",

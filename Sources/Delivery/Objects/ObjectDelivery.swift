@@ -128,9 +128,11 @@ struct ObjectDelivery {
         } else if part.plan == entry.plan {
             context.metrics.requested(
                 context.role == .backup ? .backup : .s3,
-                records: isDelivered ? part.records : 0,
-                bytes: isDelivered ? part.dataBytes : 0,
-                isSuccess: isDelivered
+                PipelineMetrics.Requests(
+                    records: isDelivered ? part.records : 0,
+                    bytes: isDelivered ? part.dataBytes : 0,
+                    isSuccess: isDelivered
+                )
             )
         }
     }

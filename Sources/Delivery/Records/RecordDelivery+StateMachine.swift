@@ -106,6 +106,14 @@ package struct RecordDeliveryStateMachine: Sendable {
         var extraRequests: [Int: Int] = [:]
     }
 
+    /// What the retry duration is counted from.
+    private struct Clock {
+        /// Nil where it does not run.
+        var start: Timestamp?
+        /// Time spent waiting for answers since then.
+        var waited: Duration = .zero
+    }
+
     private let buffer: Buffer
     private let rules: RetryRules
     private let allowance: RetryAllowance
@@ -121,10 +129,7 @@ package struct RecordDeliveryStateMachine: Sendable {
     private var isProgressFrozen = false
     /// Whether the journal knows it.
     private var isProgressWritten = true
-    /// What the retry duration is counted from.
-    private var clockStart: Timestamp?
-    /// Time spent waiting for answers since then.
-    private var waited: Duration = .zero
+    private var clock: Clock
     /// Whether the retry duration was used up, and nothing was taken since.
     private var isWaitedOut = false
     private var hasEarlierFailures = false
@@ -146,7 +151,7 @@ package struct RecordDeliveryStateMachine: Sendable {
         progress = buffer.progress
         summary = buffer.kept ?? FailureSummary()
         isKept = buffer.kept != nil
-        clockStart = buffer.firstAttempt
+        clock = Clock(start: buffer.firstAttempt)
         goOn()
     }
 
@@ -189,7 +194,7 @@ package struct RecordDeliveryStateMachine: Sendable {
         // Each request has the whole time, but one outage is not waited for more than once.
         let isResumed =
             buffer.firstAttempt < allowance.serverStart && place.position == buffer.start.position
-        if !isWaitedOut, !isResumed { clockStart = nil }
+        if !isWaitedOut, !isResumed { clock.start = nil }
         var pending = Pending(part: part, places: [])
         for (place, number) in part.numbers.enumerated() {
             if let failure = part.refusals[place] {
@@ -205,10 +210,7 @@ package struct RecordDeliveryStateMachine: Sendable {
         self.pending = pending
         actions = []
         guard !pending.places.isEmpty else { return endPart() }
-        if clockStart == nil, rules.clock == .firstAttempt {
-            clockStart = now
-            waited = .zero
-        }
+        if clock.start == nil, rules.clock == .firstAttempt { clock = Clock(start: now) }
         goOn()
     }
 
@@ -222,7 +224,7 @@ package struct RecordDeliveryStateMachine: Sendable {
         isNowhere: Bool
     ) -> Report {
         guard var part = pending else { preconditionFailure("a part was sent") }
-        if clockStart != nil { waited += answer.waited }
+        if clock.start != nil { clock.waited += answer.waited }
         part.attempts += 1
         summary.requests += requests
         summary.attempts = max(summary.attempts, part.attempts)
@@ -235,8 +237,7 @@ package struct RecordDeliveryStateMachine: Sendable {
         if report.isTaken, isWaitedOut {
             // It listens again: what it did not take has its whole time.
             isWaitedOut = false
-            clockStart = now
-            waited = .zero
+            clock = Clock(start: now)
         }
         let isEnd = failed.isEmpty && part.part.end.position >= buffer.end.position
         note(sent, delivered: Set(report.delivered), isWritten: report.isTaken && !isEnd)
@@ -244,10 +245,7 @@ package struct RecordDeliveryStateMachine: Sendable {
             endPart()
             return report
         }
-        if clockStart == nil {
-            clockStart = now
-            waited = .zero
-        }
+        if clock.start == nil { clock = Clock(start: now) }
         var left = timeLeft(now)
         // It would not listen before the time is up.
         if let pause = answer.retryAfter, pause > left { left = .zero }
@@ -316,8 +314,8 @@ package struct RecordDeliveryStateMachine: Sendable {
     }
 
     private func timeLeft(_ now: Timestamp) -> Duration {
-        guard let clockStart, rules.duration > .zero else { return .zero }
-        let used = now - clockStart - (rules.clock == .firstFailure ? waited : .zero)
+        guard let start = clock.start, rules.duration > .zero else { return .zero }
+        let used = now - start - (rules.clock == .firstFailure ? clock.waited : .zero)
         return allowance.left(used: used, now: now)
     }
 
@@ -366,8 +364,7 @@ package struct RecordDeliveryStateMachine: Sendable {
         unsent = []
         summary = FailureSummary()
         place = buffer.start
-        clockStart = buffer.firstAttempt
-        waited = .zero
+        clock = Clock(start: buffer.firstAttempt)
         isWaitedOut = false
         pending = nil
         actions = []

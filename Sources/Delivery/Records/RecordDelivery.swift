@@ -168,16 +168,18 @@ struct RecordDelivery {
         if report.isTimeUp { outage.destinationFailed(context.logger) }
         context.metrics.requested(
             place,
-            records: report.delivered.count,
-            bytes: zip(answer.fates, sent.sizes).reduce(0) { sum, fate in
-                sum + (fate.0 == .delivered ? UInt64(fate.1) : 0)
-            },
-            requests: max(1, answer.requests),
-            split: answer.splitRequests,
-            // A document refused for good is no failure of the request.
-            isSuccess: report.failed == 0
-                && (DestinationType.of(plan.destination.kind).judgesRecords
-                    || report.refused == 0)
+            PipelineMetrics.Requests(
+                records: report.delivered.count,
+                bytes: zip(answer.fates, sent.sizes).reduce(0) { sum, fate in
+                    sum + (fate.0 == .delivered ? UInt64(fate.1) : 0)
+                },
+                requests: max(1, answer.requests),
+                split: answer.splitRequests,
+                // A document refused for good is no failure of the request.
+                isSuccess: report.failed == 0
+                    && (DestinationType.of(plan.destination.kind).judgesRecords
+                        || report.refused == 0)
+            )
         )
         guard report.isRetried, let failure = report.failure else { return }
         context.metrics.retries()

@@ -117,9 +117,11 @@ struct WarehouseLoad {
         guard let failure else {
             context.metrics.requested(
                 .redshift,
-                records: state.records,
-                bytes: state.bytes,
-                isSuccess: true
+                PipelineMetrics.Requests(
+                    records: state.records,
+                    bytes: state.bytes,
+                    isSuccess: true
+                )
             )
             var message: Logger.Message = "loaded"
             if case .loadedBefore = outcome {
@@ -128,7 +130,7 @@ struct WarehouseLoad {
             return context.logger.info(message, metadata: facts)
         }
         context.metrics.copyFailed(failure.code)
-        context.metrics.requested(.redshift, records: 0, bytes: 0, isSuccess: false)
+        context.metrics.requested(.redshift, PipelineMetrics.Requests(isSuccess: false))
         guard state.givenUp == nil else { return }
         context.metrics.retries()
         context.logger.warning(
