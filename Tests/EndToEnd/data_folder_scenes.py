@@ -9,7 +9,6 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from buckets import decompress
 from bulk_replies import BUSY, ONLY_CREATE, Refusal, answer, refuse
 from commands import run_hydrant
 from data_api import BATCH, Call, Database, Fault, error, hang_when_taken, raw
@@ -53,6 +52,13 @@ REFUSED = Refusal(400, "mapper_parsing_exception", "the test refuses this docume
 SMALL = "/small"
 """The path of a search server that takes requests of a megabyte at the most."""
 
+KEPT = {"failures", "kept"}
+"""What a buffer has whose failed records are kept: entries of version 2 have the objects in files,
+those of version 3 have what the objects are made of."""
+
+PROCESSING_FAILED = "processing-failed"
+"""A type of failed records."""
+
 HANGS_AT_A_Y = f"""
 {UPPER}
 upper = handle
@@ -92,7 +98,7 @@ def text(data: bytes) -> str:
 
 def is_plain(entry: dict) -> bool:
     """Whether a buffer has a key and no more: nothing is known of its delivery."""
-    return not {"progress", "failures", "isSettled", "load"} & entry.keys()
+    return not {"progress", *KEPT, "isSettled", "load"} & entry.keys()
 
 
 def aggregate(part: bytes) -> bytes:
@@ -317,7 +323,7 @@ class Stage:
         scene.is_there = lambda folder: (
             is_kept(folder)
             and all(is_encrypted for is_encrypted, _ in folder.frames())
-            and all(name.endswith(".sealed") for name in folder.kept(0))
+            and [each.suffix for each in folder.kept(0)] == [".sealed"]
         )
         return scene
 
@@ -340,7 +346,7 @@ class Stage:
             )
             assert len(held) == 5
 
-        return Scene(stream, expected, self.has_kept(stream, 1), complete)
+        return Scene(stream, expected, self.has_kept(stream), complete)
 
     def search_waiting(self) -> Scene:
         """A buffer that was never answered, for an index of its day."""
@@ -403,7 +409,7 @@ class Stage:
         return Scene(
             stream,
             expected,
-            self.has_kept(stream, 1),
+            self.has_kept(stream),
             lambda folder: self.expect_kept(expected, folder),
         )
 
@@ -442,7 +448,7 @@ class Stage:
         return Scene(
             stream,
             expected,
-            self.has_kept(stream, 1),
+            self.has_kept(stream),
             lambda folder: self.expect_kept(expected, folder),
         )
 
@@ -602,13 +608,13 @@ class Stage:
         expected = Expected("kept failures of two kinds", {stream: ""}, is_transformed=True)
 
         def complete(folder: StreamFolder) -> None:
-            self.expect_kept(expected, folder, "outcome")
+            self.expect_kept(expected, folder, "outcome", PROCESSING_FAILED)
             held = self.places.osmem.documents(stream)
             assert [list(each) for each in held.values()] == [["N"]]
             documents = {name: json.dumps(each) for name, each in held.items()}
             expected.documents = Documents(stream, held=documents)
 
-        return Scene(stream, expected, self.has_kept(stream, 2, "outcome"), complete)
+        return Scene(stream, expected, self.has_kept(stream, "outcome"), complete)
 
     def half_transformed(self) -> Scene:
         """A batch of four of which three are transformed, one behind it, and one delivered before.
@@ -660,7 +666,7 @@ class Stage:
         def complete(folder: StreamFolder) -> None:
             entries = folder.entries("outcome")
             self.expect_objects(expected, entries, outcomes)
-            plan = entries[0]["failurePlans"]["processing-failed"]
+            plan = entries[0]["failurePlans"][PROCESSING_FAILED]
             expected.objects[stream][plan["key"]] = None
             copied = {
                 key: text(body)
@@ -691,32 +697,41 @@ class Stage:
 
     # MARK: Kept failures
 
-    def has_kept(self, stream: str, parts: int, role: str = "") -> Callable[[StreamFolder], bool]:
-        """Whether so many objects of failed records are kept, and their bucket was tried."""
+    def has_kept(self, stream: str, role: str = "") -> Callable[[StreamFolder], bool]:
+        """Whether failed records of one buffer are kept, and their bucket was tried."""
 
         def is_there(folder: StreamFolder) -> bool:
             entries = folder.entries(role)
             return (
                 len(entries) == 1
-                and "failures" in entries[0]
-                and len(folder.kept(0, role)) == len(entries[0]["failures"]["parts"]) == parts
+                and bool(KEPT & entries[0].keys())
+                and len(folder.kept(0, role)) > 0
                 and self.was_tried(stream)
             )
 
         return is_there
 
-    def expect_kept(self, expected: Expected, folder: StreamFolder, role: str = "") -> None:
-        """Has what is kept expected; what is encrypted, as it was offered to the bucket."""
+    def expect_kept(
+        self, expected: Expected, folder: StreamFolder, role: str = "", *types: str
+    ) -> None:
+        """Has the objects of what is kept expected: the destination's, and those of other types.
+
+        Each has what was offered to its bucket; one that was not, has what is in a file.
+        """
         (entry,) = folder.entries(role)
         offered = {key: body for _, key, body in self.places.buckets.turned_away}
-        paths = folder.kept(0, role)
-        for part in entry["failures"]["parts"]:
-            plan = (entry.get("failurePlans") or {}).get(part["type"], entry["plan"])
+        files = {path.name: path for path in folder.kept(0, role)}
+        parts = entry.get("failures", {}).get("parts", [])
+        lines = {each["type"]: files[each["name"]] for each in parts}
+        own = next((each for each in lines if each not in types), "")
+        plans = {own: entry["plan"]} | {each: entry["failurePlans"][each] for each in types}
+        assert not lines or lines.keys() == plans.keys(), lines
+        for type, plan in plans.items():
             content = offered.get(plan["key"])
-            if content is None:
-                content = paths[part["name"]].read_bytes()
+            if content is None and type in lines:
+                content = lines[type].read_bytes()
             objects = expected.objects.setdefault(plan["bucket"], {})
-            objects[plan["key"]] = text(decompress(content))
+            objects[plan["key"]] = None if content is None else text(content)
 
     # MARK: Streams
 

@@ -238,10 +238,10 @@ class StreamFolder:
         """The buffers in a journal, in their order; those of `outcome` and `backup` are apart."""
         return [json.loads(each.read_text()) for each in self._entry_paths(role)]
 
-    def kept(self, number: int, role: str = "") -> dict[str, Path]:
-        """The files of failed records of one of these buffers, by their names."""
+    def kept(self, number: int, role: str = "") -> list[Path]:
+        """The files of failed records of one of these buffers."""
         folder = self._entry_paths(role)[number].with_suffix(".failed")
-        return {each.name: each for each in sorted(folder.glob("[!.]*"))}
+        return sorted(folder.glob("[!.]*"))
 
     def _entry_paths(self, role: str) -> list[Path]:
         journal = f"{role}-in-flight" if role else "in-flight"
