@@ -66,8 +66,6 @@ extension World {
         )
     }
 
-    private func name(_ work: Work, _ p: Int) -> String { "\(p)-\(work.sequence)" }
-
     private mutating func send(
         _ places: [Int],
         _ work: inout Work,
@@ -116,6 +114,7 @@ extension World {
         _ p: Int,
         _ entry: JournalEntry
     ) {
+        checks.expect(!held.contains(name(work, p)), "a buffer that waits to be forgotten is done")
         let isDamaged = damaged.contains(name(work, p))
         for number in numbers {
             checks.expect(

@@ -32,6 +32,8 @@ struct World {
     var failedForGood: Set<UInt64> = []
     /// Buffers whose kept records were damaged: theirs may be sent again.
     var damaged: Set<String> = []
+    /// Buffers that were settled, and waited for an earlier one.
+    var held: Set<String> = []
     /// Records that were given to a transform.
     var transformed: Set<UInt64> = []
     /// Whether the clock was set back.
