@@ -1,5 +1,6 @@
 internal import CKernels
 internal import Destinations
+internal import JSON
 internal import Platform
 internal import Processors
 internal import Records

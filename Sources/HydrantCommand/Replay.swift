@@ -3,6 +3,7 @@ internal import Delivery
 internal import Destinations
 internal import Egress
 internal import Foundation
+internal import JSON
 internal import Records
 
 /// `hydrant replay`.

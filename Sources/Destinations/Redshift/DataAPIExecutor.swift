@@ -2,6 +2,7 @@ internal import Crypto
 internal import Egress
 internal import Foundation
 internal import JSON
+internal import Platform
 internal import Records
 internal import SigV4
 

@@ -62,7 +62,7 @@ package struct S3ObjectStore: ObjectStore {
             (name: "Content-Type", value: "application/octet-stream"),
             (
                 name: "x-amz-checksum-sha256",
-                value: Data(object.sha256).base64EncodedString()
+                value: Base64.text(object.sha256)
             ),
         ]
         if let encoding = plan.compression.contentEncoding {
