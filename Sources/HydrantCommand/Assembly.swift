@@ -1,4 +1,5 @@
 internal import Delivery
+internal import DeliveryStreams
 internal import Destinations
 internal import DurableLog
 internal import Egress
@@ -10,7 +11,7 @@ internal import Platform
 internal import Records
 internal import ServiceLifecycle
 internal import SigV4
-internal import TransformHost
+internal import Transforms
 internal import UnixSignals
 
 /// Builds log, delivery and ingest, in that order, and stops them in reverse.
@@ -83,8 +84,6 @@ struct Assembly {
                 retryDuration: .seconds(settings.s3RetryDuration),
                 compressionLevel: settings.compressionLevel,
                 masterKeys: masterKeys,
-                transforms: transforms,
-                maximumTransformBatches: settings.streams.transformLimit,
                 recordDestinations: RecordDestinations(
                     client: endpointClient,
                     settings: try settings.endpointSettings.map {
@@ -102,6 +101,10 @@ struct Assembly {
                 ),
                 metrics: metrics,
                 time: time
+            ),
+            transforms: TransformEnvironment(
+                host: transforms,
+                maximumBatches: settings.streams.transformLimit
             ),
             identity: identity,
             policy: settings.streams.policy,

@@ -16,6 +16,13 @@ package struct RetryRules: Sendable {
     package var clock: Clock
     /// The waits between attempts; nil for the server's own.
     package var delays: RetryDelays?
+
+    /// Rules.
+    package init(duration: Duration, clock: Clock, delays: RetryDelays? = nil) {
+        self.duration = duration
+        self.clock = clock
+        self.delays = delays
+    }
 }
 
 extension RetryRules {

@@ -1,4 +1,5 @@
 internal import Delivery
+internal import DeliveryStreams
 internal import Destinations
 internal import Records
 
