@@ -1,6 +1,5 @@
 internal import Crypto
 package import Egress
-internal import Foundation
 internal import Platform
 package import Records
 internal import SigV4
