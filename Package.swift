@@ -85,7 +85,7 @@ let package = Package(
         library("Records", ["JSON"]),
         library("Compression", ["CZlib"]),
         library("Observability", ["Platform", coreMetrics]),
-        library("SigV4", ["Records", crypto]),
+        library("SigV4", ["Records", "Platform", crypto]),
         library("Egress", ["CCurl", "Platform"]),
         library("Encryption", ["Platform", crypto]),
         library("DurableLog", ["Records", "Platform", "Encryption", logging]),
@@ -129,7 +129,7 @@ let package = Package(
                 nioPosix, nioHTTP1, nioSSL, crypto, logging, metrics, lifecycle,
             ]
         ),
-        library("Client", ["Records", "JSON", "SigV4", "Egress", crypto]),
+        library("Client", ["Records", "JSON", "Platform", "SigV4", "Egress", crypto]),
         .target(
             name: "HydrantCommand",
             dependencies: [
@@ -172,7 +172,7 @@ let package = Package(
         tests("JSON"),
         tests("Compression", ["CZlib"]),
         tests("Observability", ["Platform", coreMetrics]),
-        tests("SigV4", ["Records", crypto]),
+        tests("SigV4", ["Records", "Platform", crypto]),
         tests("Egress", ["Platform", nioCore, nioPosix]),
         tests("Encryption", ["Platform"]),
         tests("DurableLog", ["Records", "Platform", "Encryption", logging]),

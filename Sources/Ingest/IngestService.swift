@@ -354,16 +354,7 @@ final class HTTPDates: Sendable {
         let now = time.now()
         return current.withLock { current in
             if current.second == now.seconds { return current.text }
-            let civil = CivilTime(now)
-            let days = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"]
-            let months = [
-                "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
-            ]
-            let clock = [civil.hour, civil.minute, civil.second]
-                .map { CivilTime.padded($0, 2) }.joined(separator: ":")
-            let text =
-                "\(days[civil.weekday - 1]), \(CivilTime.padded(civil.day, 2)) "
-                + "\(months[civil.month - 1]) \(civil.year) \(clock) GMT"
+            let text = CivilTime(now).fixdate
             current = (now.seconds, text)
             return text
         }

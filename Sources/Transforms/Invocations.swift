@@ -1,5 +1,4 @@
 internal import Delivery
-internal import Foundation
 internal import Logging
 internal import Platform
 internal import Records
@@ -101,7 +100,7 @@ struct Invocations: Sendable {
         let (stage, context) = (batch.stage, batch.context)
         var retrier = Retrier(Self.delays, context.time)
         return try await retrier.attempts { attempt in
-            event.renew(UUID().uuidString.lowercased())
+            event.renew(UUIDText.random())
             let began = ContinuousClock.now
             do {
                 let bytes = try await stage.invoke(event)

@@ -58,12 +58,7 @@ package struct DeliveryRecords: Sendable {
 
     /// Writes a record's identifier into the first bytes of `space`.
     func writeIdentifier(of item: Item, to space: UnsafeMutableRawBufferPointer) {
-        for (part, number) in [logIdentity, item.number].enumerated() {
-            for digit in 0..<16 {
-                let value = UInt8(truncatingIfNeeded: number >> UInt64(60 - 4 * digit)) & 0xf
-                space[part * 16 + digit] =
-                    value < 10 ? UInt8(ascii: "0") + value : UInt8(ascii: "a") + value - 10
-            }
-        }
+        Hexadecimal.write(logIdentity, to: space)
+        Hexadecimal.write(item.number, to: UnsafeMutableRawBufferPointer(rebasing: space[16...]))
     }
 }
