@@ -43,7 +43,7 @@ struct RecordDeliveryStateMachine: Sendable {
     /// A part of the buffer, as it was read.
     struct Part: Sendable {
         /// The numbers of its records, rising.
-        var numbers: [UInt64]
+        var numbers: [RecordNumber]
         /// Bytes of all of them.
         var bytes: Int
         /// Where the next part begins.

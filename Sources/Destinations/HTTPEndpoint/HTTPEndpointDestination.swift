@@ -143,7 +143,7 @@ struct HTTPEndpointDestination: RecordDestination {
     /// The same over retries and restarts: a version 8 UUID (RFC 9562) of the log, the first record and
     /// their number.
     private static func requestIdentifier(_ records: DeliveryRecords, _ items: [Int]) -> String {
-        let first = items.first.map { records.items[$0].number } ?? 0
+        let first = items.first.map { records.items[$0].number.value } ?? 0
         var digits = Array(
             (hexadecimal(records.logIdentity) + hexadecimal(first << 16 | UInt64(items.count)))
                 .utf8
