@@ -37,7 +37,7 @@ extension World {
     }
 
     /// The records of a part, by what was put.
-    private func numbers(_ place: LogMark, _ work: Work, _ p: Int) -> [(UInt64, UInt64)] {
+    private func numbers(_ place: LogMark, _ work: Work, _ p: Int) -> [(RecordNumber, UInt64)] {
         let end = pipes[p].log.cut(from: place, bytes: Self.partRecords, limit: work.end)
         return pipes[p].log.slice(place, end).compactMap { record in
             if case .record(let origin) = record.content { (record.number, origin) } else { nil }
@@ -109,7 +109,7 @@ extension World {
     }
 
     private mutating func checkSend(
-        _ numbers: [UInt64],
+        _ numbers: [RecordNumber],
         _ work: Work,
         _ p: Int,
         _ entry: JournalEntry
@@ -126,7 +126,7 @@ extension World {
                 "what is refused for good is not sent again"
             )
             checks.expect(
-                isDamaged || !failedForGood.contains(number + (p == 1 ? 1_000_000 : 0)),
+                isDamaged || !failedForGood.contains(number.value + (p == 1 ? 1_000_000 : 0)),
                 "what is delivered as failed is not sent"
             )
         }
@@ -219,7 +219,7 @@ extension World {
         )
         if outside.objects[entry.plan.key] != nil {
             for record in kept.records {
-                failedForGood.insert(record.number + (p == 1 ? 1_000_000 : 0))
+                failedForGood.insert(record.number.value + (p == 1 ? 1_000_000 : 0))
             }
         }
         if isStored { machine.done() }

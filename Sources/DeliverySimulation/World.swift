@@ -76,7 +76,7 @@ struct World {
         guard pipes[0].log.records.count < Self.mostRecords else { return }
         for _ in 0...random.below(3) {
             let gap = UInt64(random.below(3))
-            let number = (pipes[0].log.records.last?.number ?? 0) + 1 + gap
+            let number = (pipes[0].log.records.last?.number.value ?? 0) + 1 + gap
             pipes[0].log.append(.record(number), now, gap: gap)
         }
     }

@@ -49,7 +49,7 @@ struct Answer {
         body.writeString(#"{"Encrypted":"#)
         body.writeString(receipt.isEncrypted ? "true" : "false")
         body.writeString(#","RecordId":""#)
-        body.writeRecordID(receipt, offset: 0)
+        body.writeRecordID(receipt.logIdentity, receipt.number(ofRecord: 0))
         body.writeString(#""}"#)
     }
 
@@ -64,7 +64,7 @@ struct Answer {
         body.writeString(#","FailedPutCount":\#(failed),"RequestResponses":["#)
         for index in 0..<receipt.recordCount {
             body.writeString(index == 0 ? #"{"RecordId":""# : #"},{"RecordId":""#)
-            body.writeRecordID(receipt, offset: UInt64(index))
+            body.writeRecordID(receipt.logIdentity, receipt.number(ofRecord: index))
             body.writeString("\"")
         }
         body.writeString("}")
@@ -103,9 +103,9 @@ extension ByteBuffer {
     /// A record's id: the log's number and the record's number in it, in hexadecimal.
     ///
     /// Opaque to clients, and never given twice.
-    fileprivate mutating func writeRecordID(_ receipt: AppendReceipt, offset: UInt64) {
-        writeHexadecimal(receipt.logIdentity)
-        writeHexadecimal(receipt.firstRecord + offset)
+    fileprivate mutating func writeRecordID(_ logIdentity: UInt64, _ number: RecordNumber) {
+        writeHexadecimal(logIdentity)
+        writeHexadecimal(number.value)
     }
 
     /// Sixteen hexadecimal digits.

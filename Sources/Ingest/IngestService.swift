@@ -312,8 +312,8 @@ final class IngestService: Sendable {
         }
         facts["stream"] = "\(stream)"
         facts["records"] = "\(receipt.recordCount)"
-        let first = receipt.firstRecord
-        let last = first + UInt64(receipt.recordCount) - 1
+        let first = receipt.number(ofRecord: 0)
+        let last = receipt.number(ofRecord: receipt.recordCount - 1)
         facts["first_record_id"] = "\(RecordID(logIdentity: receipt.logIdentity, number: first))"
         facts["last_record_id"] = "\(RecordID(logIdentity: receipt.logIdentity, number: last))"
         logger.debug("put", metadata: facts)

@@ -67,12 +67,11 @@ struct Invocations: Sendable {
         -> (request: TransformSlice.Request, next: Int)?
     {
         let context = batch.context
-        return try await batch.stage.environment.threads.run { [slice, source, batch] _ in
+        return try await batch.stage.environment.threads.run { [slice, source] _ in
             let identity = context.environment.identity
             return slice.request(
                 from: start,
                 source,
-                firstRecord: batch.start.records,
                 logIdentity: context.log.identity,
                 streamARN: identity.arn(ofStream: context.stream),
                 region: identity.region

@@ -82,7 +82,7 @@ struct HTTPEndpointRequest: Sendable {
     /// The same over retries and restarts: a version 8 UUID (RFC 9562) of the log, the first record and
     /// their number.
     static func identifier(_ records: DeliveryRecords, _ items: [Int]) -> String {
-        let first = items.first.map { records.items[$0].number } ?? 0
+        let first = items.first.map { records.items[$0].number.value } ?? 0
         let low = first << 16 | UInt64(items.count)
         return UUIDText.text(
             high: records.logIdentity & ~0xf000 | 0x8000,

@@ -10,10 +10,10 @@ package struct DeliveryRecords: Sendable {
         /// When it arrived.
         package var arrival: Timestamp
         /// Its number in its log.
-        package var number: UInt64
+        package var number: RecordNumber
 
         /// A record.
-        package init(range: Range<Int>, arrival: Timestamp, number: UInt64) {
+        package init(range: Range<Int>, arrival: Timestamp, number: RecordNumber) {
             self.range = range
             self.arrival = arrival
             self.number = number
@@ -59,6 +59,9 @@ package struct DeliveryRecords: Sendable {
     /// Writes a record's identifier into the first bytes of `space`.
     func writeIdentifier(of item: Item, to space: UnsafeMutableRawBufferPointer) {
         Hexadecimal.write(logIdentity, to: space)
-        Hexadecimal.write(item.number, to: UnsafeMutableRawBufferPointer(rebasing: space[16...]))
+        Hexadecimal.write(
+            item.number.value,
+            to: UnsafeMutableRawBufferPointer(rebasing: space[16...])
+        )
     }
 }
