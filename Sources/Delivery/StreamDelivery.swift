@@ -33,6 +33,8 @@ final class StreamDelivery: Sendable {
         var flushing: Task<Void, Never>?
     }
     let flushes = Flushes()
+    /// The stream's own log is delivered or transformed a little further.
+    let settlements = Signal()
     private let starts: ProcessStarts
 
     /// A pipeline that runs.
@@ -110,7 +112,8 @@ final class StreamDelivery: Sendable {
             log: log,
             journal: journal.journal,
             entries: journal.entries,
-            shared: shared
+            shared: shared,
+            onSettlement: { [settlements] in settlements.notify() }
         )
         let outcomePipeline = try outcome.map {
             try Self.outcome(stream, $0.log, $0.journal, shared, main)

@@ -138,7 +138,7 @@ package final class StreamRegistry: DeliveryStreamRegistry, RecordAppender, Send
                 now: shared.options.time.now()
             ),
             metrics: StreamMetrics(stream: stream.name, shared.options.metrics),
-            tap: StreamTap(tapMemory)
+            tap: StreamTap(tapMemory, shared.options.time)
         )
     }
 
