@@ -1,5 +1,6 @@
 # `make demo` and `make test` do their own set-up; `make help` lists the rest.
 
+SHELL := /bin/bash
 SWIFT ?= swift
 VENV := .build/venv
 HYDRANT := .build/release/hydrant
@@ -7,7 +8,8 @@ HYDRANT := .build/release/hydrant
 PYTEST_FLAGS ?= --numprocesses 3 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help build test lint test-swift test-end-to-end demo bench man readme system tools clean
+.PHONY: help build test lint test-swift test-end-to-end simulate mutants demo bench man readme \
+	system tools clean
 
 help: ## Show this list.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -37,6 +39,17 @@ bench: $(HYDRANT) tools ## Measure ingest beside nginx, transforms and _bulk; pr
 	python3 Tests/Benchmarks/ingest.py --binary $(HYDRANT)
 	python3 Tests/Benchmarks/transforms.py --binary $(HYDRANT)
 	python3 Tests/Benchmarks/bulk.py --binary $(HYDRANT)
+
+# Optimised, in slices: it goes on behind the last seed that was well.
+FIRST ?= $$(cat .build/simulated 2>/dev/null || echo 0)
+COUNT ?= 1000000
+simulate: system ## Run delivery in COUNT simulated worlds; goes on where it stopped, or FIRST=n.
+	$(SWIFT) build -c release --product simulate
+	set -o pipefail; .build/release/simulate $(FIRST) $(COUNT) | tee .build/simulated.log
+	tail -1 .build/simulated.log > .build/simulated
+
+mutants: system ## Break the rules of delivery one at a time: the simulator must notice each.
+	python3 Tests/Mutants/mutants.py
 
 # Always asks the package manager, which knows best whether something changed.
 .PHONY: $(HYDRANT)

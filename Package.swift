@@ -90,20 +90,30 @@ let package = Package(
                 crypto, subprocess, systemPackage,
             ]
         ),
-        library("Processors", ["Records", "JSON", "Compression", crypto]),
-        library(
-            "TransformHost",
-            [
-                "Records", "JSON", "Platform", "CKernels", subprocess, systemPackage, nioCore,
-                nioPosix, nioHTTP1, logging,
-            ]
-        ),
         library(
             "Delivery",
             [
-                "Records", "JSON", "DurableLog", "Destinations", "Compression", "Platform",
-                "Encryption",
-                "Processors", "TransformHost", "CKernels", crypto, logging, metrics,
+                "Records", "JSON", "Destinations", "Compression", "Platform", "Encryption",
+                "CKernels",
+                crypto, logging, metrics,
+            ]
+        ),
+        library(
+            "Transforms",
+            [
+                "Records", "JSON", "Platform", "Compression", "CKernels", "Destinations",
+                "Delivery",
+                "DurableLog", subprocess, systemPackage, nioCore, nioPosix, nioHTTP1, crypto,
+                logging,
+                metrics,
+            ]
+        ),
+        library(
+            "DeliveryStreams",
+            [
+                "Records", "JSON", "Platform", "Encryption", "Destinations", "DurableLog",
+                "Delivery",
+                "Transforms", crypto, logging, metrics,
             ]
         ),
         library(
@@ -119,7 +129,8 @@ let package = Package(
             dependencies: [
                 "Records", "JSON", "Platform", "SigV4", "Egress", "Encryption", "DurableLog",
                 "Compression",
-                "Destinations", "TransformHost", "Delivery", "Ingest", "Client", "Observability",
+                "Destinations", "Delivery", "Transforms", "DeliveryStreams", "Ingest", "Client",
+                "Observability",
                 logging, metrics, lifecycle, systemPackage,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Configuration", package: "swift-configuration"),
@@ -137,11 +148,21 @@ let package = Package(
             "DeliveryTesting",
             [
                 "TestSupport", "Records", "JSON", "Platform", "SigV4", "Egress", "DurableLog",
-                "Destinations", "TransformHost", "Delivery", nioCore, nioPosix, logging,
+                "Destinations", "Delivery", "Transforms", "DeliveryStreams", nioCore, nioPosix,
+                logging,
             ]
         ),
+        library(
+            "DeliverySimulation",
+            ["TestSupport", "Records", "JSON", "Platform", "Destinations", "Delivery"]
+        ),
+        .executableTarget(
+            name: "simulate",
+            dependencies: ["DeliverySimulation"],
+            swiftSettings: settings
+        ),
         tests("Platform", ["CKernels"]),
-        tests("Records"),
+        tests("Records", ["JSON"]),
         tests("JSON"),
         tests("Compression", ["CZlib"]),
         tests("Observability", ["Platform", "Records", coreMetrics]),
@@ -153,14 +174,27 @@ let package = Package(
         tests(
             "Delivery",
             [
-                "DeliveryTesting", "Records", "JSON", "DurableLog", "Destinations", "Platform",
-                "Compression",
-                "Encryption", "TransformHost", logging, metrics,
+                "DeliveryTesting", "DeliverySimulation", "Records", "JSON", "Destinations",
+                "Platform",
+                "Compression", "Encryption", logging, metrics,
                 .product(name: "MetricsTestKit", package: "swift-metrics"),
             ]
         ),
-        tests("Processors", ["Records", "Compression", crypto]),
-        tests("TransformHost", ["Records", "Platform", logging]),
+        tests(
+            "Transforms",
+            [
+                "DeliveryTesting", "Records", "JSON", "DurableLog", "Delivery", "Platform",
+                "Compression", crypto, logging,
+            ]
+        ),
+        tests(
+            "DeliveryStreams",
+            [
+                "DeliveryTesting", "Records", "JSON", "DurableLog", "Destinations", "Delivery",
+                "Transforms", "Platform", logging, metrics,
+                .product(name: "MetricsTestKit", package: "swift-metrics"),
+            ]
+        ),
         tests("Client", ["Records"]),
         tests("Ingest", ["Records", "JSON", "Egress", nioCore, nioPosix, logging]),
     ]

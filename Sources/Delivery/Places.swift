@@ -2,7 +2,7 @@ internal import Synchronization
 
 /// A number of places that tasks take and give back; who finds too few free waits, first come, first
 /// served.
-final class Places: Sendable {
+package final class Places: Sendable {
     private struct State {
         var free: Int
         var lastTicket = 0
@@ -16,13 +16,14 @@ final class Places: Sendable {
     private let total: Int
     private let state: Mutex<State>
 
-    init(_ count: Int) {
+    /// So many places, all free.
+    package init(_ count: Int) {
         total = count
         state = Mutex(State(free: count))
     }
 
     /// True while somebody waits for a place.
-    var isWaitedFor: Bool { state.withLock { !$0.waiting.isEmpty } }
+    package var isWaitedFor: Bool { state.withLock { !$0.waiting.isEmpty } }
 
     /// Takes places, all of them where `wanted` is more.
     ///
@@ -30,7 +31,7 @@ final class Places: Sendable {
     ///
     /// - Returns: How many to give back.
     @discardableResult
-    func take(_ wanted: Int = 1) async throws -> Int {
+    package func take(_ wanted: Int = 1) async throws -> Int {
         let count = min(wanted, total)
         let ticket = state.withLock { state in
             state.lastTicket += 1
@@ -66,7 +67,7 @@ final class Places: Sendable {
     }
 
     /// Gives places back.
-    func giveBack(_ count: Int = 1) {
+    package func giveBack(_ count: Int = 1) {
         let ready = state.withLock { state in
             state.free += count
             return Self.admit(&state)

@@ -1,341 +1,202 @@
 internal import Destinations
 internal import Logging
 internal import Platform
-internal import Records
+package import Records
 internal import Synchronization
 
 /// One way out of a stream: cuts a log into buffers, sees each to its end, and moves the checkpoint.
-final class StreamPipeline: Sendable {
-    let role: Role
-    let name: String
-    let log: any RecordLog
-    let journal: InFlightJournal
-    let settings: Mutex<Settings>
-    let setAside: SetAside
-    let shared: Shared
-    let logger: Logger
-    let signal = Signal()
+///
+/// What becomes of a buffer is its processor's: the pipeline knows none by name.
+package final class StreamPipeline: Sendable {
+    let context: PipelineContext
     let machine: Mutex<BufferStateMachine>
-    /// Held over a move of the checkpoint, which `machine` must not be.
-    let checkpointLock = Mutex(())
-    let startedAt: Timestamp
-    let outage: Outage
-    let metrics: PipelineMetrics
-    /// Bounds the stream's own requests that are in memory.
-    let requestPlaces = Places(Limits.maximumRequestsOfStream)
-    /// Whether the last request brought nothing.
-    let isInTrouble = Atomic(false)
-    /// One COPY at a time.
-    let copyPlaces = Places(1)
-    /// Those that take records one by one, as they are configured now and were a moment ago.
-    let destinations = Mutex<[DestinationConfiguration: any RecordDestination]>([:])
+    let settings: Mutex<PipelineSettings>
+    private let signal = Signal()
+    private let checkpoint: CheckpointMover
     private let resumed: [JournalEntry]
-    /// The place behind the last batch that was given to a transform.
-    private let lastTurn = Mutex<Turn?>(nil)
-    /// Whether somebody waits to move the checkpoint over what was transformed.
-    let isCheckpointDue = Atomic(false)
-    /// Called after each settlement.
-    let onSettlement: @Sendable () -> Void
-    /// How many of a range of the log's records are notes of its own, and nobody's.
-    let notes: @Sendable (Range<UInt64>) -> UInt64
-
-    /// What all pipelines of a server have in common.
-    struct Shared: Sendable {
-        var options: DeliveryOptions
-        var identity: ServiceIdentity
-        var spooler: Spooler
-        var setAsideFolder: String
-        /// Bounds the spool files of all streams.
-        var spoolPlaces: Places
-        /// Bounds the batches that are being transformed, all streams together.
-        var transformPlaces: Places
-        /// Bounds the KiB of requests that are in memory, all streams together.
-        var requestMemory: Places
-        /// The same for streams whose last request brought nothing.
-        var troubledRequestMemory: Places
-        var copyGates: CopyGates
-        /// For reading and compressing whole buffers.
-        var spoolThreads: WorkerThreads
-        /// For reading, unpacking and encoding what is transformed.
-        var transformThreads: WorkerThreads
-        /// For everything else that touches the disk, and is over soon.
-        var diskThreads: WorkerThreads
-        var logger: Logger
-    }
+    /// Called after the checkpoint has moved.
+    private let onSettlement: @Sendable () -> Void
+    /// How many of the records between two marks are notes of the log's own, and nobody's.
+    private let notes: @Sendable (LogMark, LogMark) -> UInt64
 
     /// Goes on where the stream's journal and checkpoint say.
     ///
     /// Blocks.
-    init(
-        _ role: Role,
+    package init(
+        _ role: PipelineRole,
         of stream: String,
-        settings: Settings,
+        settings: PipelineSettings,
         log: any RecordLog,
-        journal: InFlightJournal,
-        entries: [JournalEntry],
-        shared: Shared,
-        notes: @escaping @Sendable (Range<UInt64>) -> UInt64 = { _ in 0 },
+        journal: any BufferJournal,
+        environment: DeliveryEnvironment,
+        notes: @escaping @Sendable (LogMark, LogMark) -> UInt64 = { _, _ in 0 },
         onSettlement: @escaping @Sendable () -> Void = {}
     ) throws {
         self.notes = notes
-        self.role = role
-        name = stream
-        self.log = log
-        self.shared = shared
-        self.journal = journal
         self.onSettlement = onSettlement
-        metrics = PipelineMetrics(stream: stream, role: role, shared.options.metrics)
-        outage = Outage(stream: stream, pipeline: role.rawValue, shared.options.metrics)
+        context = PipelineContext(role, of: stream, log: log, journal: journal, environment)
+        checkpoint = CheckpointMover(context)
         self.settings = Mutex(settings)
-        metrics.begin(failures: settings.failureTypes)
-        setAside = SetAside(
-            folder: shared.setAsideFolder + "/" + LocalBucketStore.pathComponent(stream)
-        )
-        var logger = shared.logger
-        logger[metadataKey: "stream"] = "\(stream)"
-        self.logger = logger
-        outage.bucketIs(settings.bucket, logger)
-        let checkpoint = log.checkpoint(of: role.reader)
-        resumed = try journal.resume(entries, from: checkpoint)
-        startedAt = shared.options.time.now()
+        let mark = log.checkpoint(of: role.reader)
+        resumed = try journal.resume(from: mark)
         machine = Mutex(
             BufferStateMachine(
-                bounds: settings.bounds,
-                checkpoint: checkpoint,
-                resumed: resumed.map {
-                    .init(sequence: $0.sequence, end: $0.end, arrival: $0.plan.arrival)
-                },
+                bounds: settings.processor.bounds,
+                checkpoint: mark,
+                resumed: resumed.map { BufferStateMachine.InFlight($0) },
                 // Above all that were used, also by those that are forgotten: every buffer held a
                 // record. Keys of one millisecond sort by it.
-                nextSequence: max(entries.last?.sequence ?? 0, checkpoint.records) + 1
+                nextSequence: max(resumed.last?.sequence ?? 0, mark.records) + 1
             )
         )
+        begin(settings)
     }
 
     /// Takes a changed configuration, which holds for all records that are in no sealed buffer yet
     /// (real AWS, as probed by third parties).
-    func update(_ new: Settings) {
+    package func update(_ new: PipelineSettings) {
         settings.withLock { $0 = new }
-        metrics.begin(failures: new.failureTypes)
-        outage.bucketIs(new.bucket, logger)
+        begin(new)
         signal.notify()
     }
 
+    private func begin(_ settings: PipelineSettings) {
+        context.destination.withLock { $0 = settings.destination }
+        context.metrics.begin(failures: settings.failureTypes)
+        context.outage.bucketIs(settings.bucket, context.logger)
+    }
+
     /// Something may be possible now that was not before.
-    func wake() { signal.notify() }
+    package func wake() { signal.notify() }
+
+    // MARK: The loop
 
     /// Delivers until the task is cancelled; what is under way then is tried again after a restart.
-    func run() async {
+    package func run() async {
         await withDiscardingTaskGroup { group in
-            for entry in resumed { group.addTask { await self.bring(entry) } }
+            for entry in resumed {
+                let work = entry.work(context)
+                group.addTask { await self.bring(work) }
+            }
+            // Each step waits for something, or seals a buffer.
             while !Task.isCancelled {
-                do {
-                    switch try await step() {
-                    case .deliver(let entry): group.addTask { await self.bring(entry) }
-                    case .transform(let stage, let batch):
-                        group.addTask { [role, log] in
-                            await BufferContext.with(
-                                role,
-                                batch.sequence,
-                                log,
-                                from: batch.start,
-                                to: batch.end
-                            ) { await self.transform(batch, stage) }
-                        }
-                    case nil: break
-                    }
-                } catch is CancellationError {
-                    break
-                } catch {
-                    logger.error(
-                        "the buffer cannot be cut, another try follows",
-                        metadata: ["error": "\(error)"]
-                    )
-                    await pause(.seconds(5))
-                }
+                let work = try? await context.untilDone(
+                    "the buffer cannot be cut, another try follows"
+                ) { try await step() }  // but cancellation, it throws nothing
+                if let work { group.addTask { await self.bring(work) } }
             }
             group.cancelAll()
         }
     }
 
-    private func bring(_ entry: JournalEntry) async {
-        await BufferContext.with(role, entry.sequence, log, from: entry.start, to: entry.end) {
-            await bringOn(entry)
+    private func bring(_ work: any BufferWork) async {
+        await BufferContext.with(work, context) {
+            do {
+                try await work.process()
+                try await settle(work)
+            } catch {
+                // Only cancellation ends up here: what is durable says how to go on.
+                context.logger.debug("delivery interrupted", metadata: ["error": "\(error)"])
+            }
         }
-    }
-
-    private func bringOn(_ entry: JournalEntry) async {
-        if entry.isSettled == true {
-            // Only cancellation interrupts it: the journal keeps it for the next start.
-            try? await settle(entry.sequence, nil)
-            signal.notify()
-        } else if let plan = entry.records {
-            await deliverRecords(entry, plan)
-        } else {
-            await deliver(entry)
-        }
-    }
-
-    /// A sealed buffer.
-    private enum Sealed {
-        case deliver(JournalEntry)
-        case transform(TransformStage, TransformStage.Batch)
     }
 
     /// One step: waits for something, or seals a buffer and gives it.
-    private func step() async throws -> Sealed? {
-        let settings = settings.withLock { $0 }
-        if case .park = settings.route {
+    private func step() async throws -> (any BufferWork)? {
+        let processor = settings.withLock(\.processor)
+        guard processor.isReady else {
             await signal.wait()
             return nil
         }
-        if case .transform(let stage) = settings.route, !stage.hasRoom {
-            await signal.wait()
-            return nil
-        }
-        let time = shared.options.time
+        let (log, reader) = (context.log, context.role.reader)
         let tail = log.tail
-        let bounds = settings.bounds
+        let bounds = processor.bounds
         let next = machine.withLock { machine in
             machine.bounds = bounds
-            return machine.next(tail: tail, now: time.now())
+            return machine.next(tail: tail, now: context.time.now())
         }
         switch next {
         case .waitForSettlement:
             await signal.wait()
         case .waitForRecords(let count):
-            log.wake(role.reader, atRecords: count + 1, orBytes: .max) { [signal] in
-                signal.notify()
-            }
+            log.wake(reader, atRecords: count + 1, orBytes: .max) { [signal] in signal.notify() }
             await signal.wait()
         case .wait(let moment, let bytes):
-            log.wake(role.reader, atRecords: .max, orBytes: bytes) { [signal] in signal.notify() }
-            await signal.wait(until: moment, time)
-        case .findArrival(let mark):
-            let arrival = try await shared.diskThreads.run { [log] _ in
-                try log.arrival(after: mark)
-            }
-            let now = time.now()
-            let since = role == .outcome ? now : nil
-            machine.withLock { $0.arrivalFound(arrival ?? now, now: now, since: since) }
-        case .seal(let start, let limit, let bytes, let sequence, let arrival):
-            switch settings.route {
-            case .park: break
-            case .deliver(let target):
-                return .deliver(
-                    try await seal(
-                        from: start,
-                        limit: limit,
-                        bytes,
-                        sequence,
-                        arrival,
-                        target,
-                        settings.version
-                    )
-                )
-            case .transform(let stage):
-                guard stage.begin() else { break }
-                do {
-                    let batch = try await seal(from: start, limit, sequence, for: stage)
-                    return .transform(stage, batch)
-                } catch {
-                    stage.end()
-                    throw error
-                }
-            }
+            log.wake(reader, atRecords: .max, orBytes: bytes) { [signal] in signal.notify() }
+            await signal.wait(until: moment, context.time)
+        case .findArrival(let mark): try await findArrival(after: mark)
+        case .seal(let cut): return try await seal(cut, processor)
         }
         return nil
     }
 
-    /// Decides a buffer's range and keys, and journals them before anything is sent.
-    private func seal(
-        from start: LogMark,
-        limit: LogMark,
-        _ bytes: UInt64,
-        _ sequence: UInt64,
-        _ arrival: Timestamp,
-        _ target: Target,
-        _ version: Int
-    ) async throws -> JournalEntry {
-        let entry = try await shared.diskThreads.run { [self] _ in
-            let end = try log.cut(
-                from: start,
-                maximumBytes: bytes,
-                maximumRecords: .max,
-                limit: limit
-            )
-            let plans = target.plans(
-                stream: name,
-                version: version,
-                sequence: sequence,
-                arrival: arrival
-            )
-            let entry = JournalEntry(
-                sequence: sequence,
-                start: start,
-                end: end,
-                plan: plans.main,
-                failurePlans: plans.failures,
-                records: target.records.map {
-                    RecordsPlan(destination: $0, delimiter: target.recordDelimiter)
-                },
-                copy: target.copy.map {
-                    CopyPlan(
-                        $0.destination,
-                        object: plans.main,
-                        manifests: $0.manifests,
-                        errorManifests: $0.errorManifests
-                    )
-                },
-                firstAttempt: shared.options.time.now()
-            )
-            try catchUp(to: start)
-            try journal.add(entry)
-            return entry
+    private func findArrival(after mark: LogMark) async throws {
+        let arrival = try await context.environment.diskThreads.run { [context] _ in
+            try context.log.arrival(after: mark)
         }
-        machine.withLock { $0.sealed(end: entry.end) }
-        return entry
+        let now = context.time.now()
+        // What was transformed has waited before.
+        let since = context.role == .outcome ? now : nil
+        machine.withLock { $0.arrivalFound(arrival ?? now, now: now, since: since) }
     }
 
-    /// Moves a checkpoint that is behind what was transformed up to where a buffer begins: after a crash,
-    /// the buffer's journal entry must join it.
-    private func catchUp(to start: LogMark) throws {
-        guard machine.withLock({ $0.isIdle }) else { return }
-        try checkpointLock.withLock { _ in
-            guard log.checkpoint(of: role.reader).position < start.position else { return }
-            try log.moveCheckpoint(of: role.reader, to: start)
-        }
+    private func seal(
+        _ cut: BufferCut,
+        _ processor: any BufferProcessor
+    ) async throws -> (any BufferWork)? {
+        if cut.joinsCheckpoint { try await checkpoint.catchUp(to: cut.start) }
+        guard let work = try await processor.plan(cut, context) else { return nil }
+        machine.withLock { $0.sealed(end: work.end) }
+        return work
     }
 
-    /// Decides a batch's range; nothing is journalled, as nothing is sent before its outcome is.
-    ///
-    /// The place is taken here, so that no batch holds one while it waits for another without.
-    private func seal(
-        from start: LogMark,
-        _ limit: LogMark,
-        _ sequence: UInt64,
-        for stage: TransformStage
-    ) async throws -> TransformStage.Batch {
-        try await shared.transformPlaces.take()
-        do {
-            let end = try await shared.diskThreads.run { [log] _ in
-                try log.cut(
-                    from: start,
-                    maximumBytes: stage.bounds.bytes,
-                    maximumRecords: UInt64(Limits.maximumTransformBatchRecords),
-                    limit: limit
-                )
+    // MARK: The end of a buffer
+
+    /// Moves the checkpoint as far as buffers are settled in order, then forgets those.
+    private func settle(_ work: any BufferWork) async throws {
+        if machine.withLock({ !$0.isFirst(work.sequence) }) { try await work.heldUp() }
+        let progress = machine.withLock { $0.settled(work.sequence) }
+        defer { signal.notify() }
+        guard let progress else { return }
+        signal.notify()
+        try await checkpoint.settle(to: progress.checkpoint, work.checkpointing)
+        if !progress.finished.isEmpty {
+            try await context.untilDone("the journal cannot be written") {
+                try await context.journal.forget(progress.finished)
             }
-            machine.withLock { $0.sealed(end: end) }
-            let turn = lastTurn.withLock { last in
-                let turn = Turn(after: last)
-                last = turn
-                return turn
-            }
-            return TransformStage.Batch(sequence: sequence, start: start, end: end, turn: turn)
-        } catch {
-            shared.transformPlaces.giveBack()
-            throw error
         }
+        onSettlement()
     }
+
+    /// Cuts what is before a mark without waiting for more, and gives how many records of it are not
+    /// settled.
+    package func flush(to mark: LogMark) -> UInt64 {
+        let pending = pendingRecords(before: mark)
+        guard pending > 0 else { return 0 }
+        machine.withLock { $0.flush(to: mark) }
+        signal.notify()
+        return pending
+    }
+
+    /// Records before a mark that are not settled; 1 where nobody counted them.
+    package func pendingRecords(before mark: LogMark) -> UInt64 {
+        let passed = checkpoint.mark
+        guard passed.position < mark.position else { return 0 }
+        return max(1, records(from: passed, to: mark))
+    }
+
+    /// Records between two marks, without the log's own notes.
+    func records(from start: LogMark, to end: LogMark) -> UInt64 {
+        guard end.records > start.records else { return 0 }
+        let all = end.records - start.records
+        return all - min(all, notes(start, end))
+    }
+
+    /// Whether all before a mark is settled.
+    package func hasPassed(_ mark: LogMark) -> Bool {
+        checkpoint.mark.position >= mark.position
+    }
+
+    /// Whether records stay in the log.
+    package var isParked: Bool { settings.withLock { $0.processor.isParked } }
 }

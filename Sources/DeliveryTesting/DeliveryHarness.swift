@@ -1,4 +1,5 @@
-package import Delivery
+internal import Delivery
+package import DeliveryStreams
 package import Destinations
 internal import DurableLog
 internal import Foundation
@@ -7,7 +8,7 @@ internal import Logging
 internal import Platform
 package import Records
 package import TestSupport
-internal import TransformHost
+internal import Transforms
 
 /// A registry on a temporary folder with a clock that tests move, which can be stopped and started.
 package final class DeliveryHarness {
@@ -89,15 +90,17 @@ package final class DeliveryHarness {
                 store: parts.store,
                 retryDuration: parts.retryDuration,
                 retryDelays: RetryDelays(base: .seconds(1), cap: .seconds(1)),
-                transforms: TransformHost(
+                recordDestinations: parts.recordDestinations,
+                copies: parts.copies,
+                time: time
+            ),
+            transforms: TransformEnvironment(
+                host: TransformHost(
                     folder: folder("transforms"),
                     identity: identity,
                     time: time,
                     logger: logger
-                ),
-                recordDestinations: parts.recordDestinations,
-                copies: parts.copies,
-                time: time
+                )
             ),
             identity: identity,
             policy: StreamPolicy(minimumBufferIntervalSeconds: 0),

@@ -2,41 +2,43 @@ package import Records
 
 /// Why records are delivered to the error prefix instead of the destination: what
 /// `!{firehose:error-output-type}` stands for (developer guide, "Understand custom prefixes").
-package enum ErrorOutputType: String, Sendable, Codable, CaseIterable {
+package struct ErrorOutputType: RawRepresentable, Sendable, Codable, Hashable, CaseIterable {
+    /// AWS's name.
+    package let rawValue: String
+
     /// Their transformation failed.
-    case processingFailed = "processing-failed"
+    package static let processingFailed = ErrorOutputType(named: "processing-failed")
     /// They could not be unpacked.
-    case decompressionFailed = "decompression-failed"
-    /// OpenSearch did not take them.
-    case openSearchFailed = "AmazonOpenSearchService-failed"
-    /// The same, for a destination that is configured as Elasticsearch.
-    case elasticsearchFailed = "elasticsearch-failed"
-    /// The HTTP endpoint did not take them.
-    case httpEndpointFailed = "http-endpoint-failed"
-    /// Splunk did not take them.
-    case splunkFailed = "splunk-failed"
+    package static let decompressionFailed = ErrorOutputType(named: "decompression-failed")
 
     /// Those that records get before they are delivered.
     package static let ofProcessing: [ErrorOutputType] = [.processingFailed, .decompressionFailed]
 
+    /// Those of processing, and those of the destinations.
+    package static let allCases =
+        ofProcessing + DestinationType.all.compactMap { $0.errorOutputType }
+
+    /// A type for the table of destinations.
+    init(named name: String) { rawValue = name }
+
+    /// The type of that name; nil where there is none.
+    package init?(rawValue: String) {
+        guard let known = Self.allCases.first(where: { $0.rawValue == rawValue }) else {
+            return nil
+        }
+        self = known
+    }
+
     /// What records are delivered as that a kind of destination does not take; nil where all become an
     /// object.
     package init?(of kind: DestinationKind) {
-        switch kind {
-        case .elasticsearch: self = .elasticsearchFailed
-        case .openSearch: self = .openSearchFailed
-        case .httpEndpoint: self = .httpEndpointFailed
-        case .splunk: self = .splunkFailed
-        case .s3, .extendedS3, .redshift: return nil
-        }
+        guard let type = DestinationType.of(kind).errorOutputType else { return nil }
+        self = type
     }
 
     /// The folder where the prefix does not say otherwise.
     private var folder: String {
-        switch self {
-        case .processingFailed: "processing_failed"
-        default: rawValue
-        }
+        self == .processingFailed ? "processing_failed" : rawValue
     }
 
     /// The prefix of such records' objects.

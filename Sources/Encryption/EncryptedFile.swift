@@ -9,7 +9,9 @@ internal import Synchronization
 package final class EncryptedFile: ByteSource {
     static let magic = Array("HYDRSEA1".utf8)
     static let headerBytes = 4096
-    static let chunkBytes = 64 * 1024
+    /// Bytes of content that are encrypted as one; a write of half of it, or of less, is whole or not at all
+    /// where all before it were halves.
+    package static let chunkBytes = 64 * 1024
     /// What data keys of files are wrapped for.
     static let purpose = Array("hydrant sealed file".utf8)
 

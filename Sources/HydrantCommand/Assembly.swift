@@ -1,4 +1,5 @@
 internal import Delivery
+internal import DeliveryStreams
 internal import Foundation
 internal import Ingest
 internal import Logging

@@ -1,4 +1,5 @@
 internal import Delivery
+internal import DeliveryStreams
 internal import Destinations
 internal import DurableLog
 internal import Egress
@@ -8,7 +9,7 @@ internal import Logging
 internal import Observability
 internal import Platform
 internal import Records
-internal import TransformHost
+internal import Transforms
 
 /// What every part of a server is built with.
 struct ServerContext: Sendable {
@@ -131,7 +132,11 @@ struct DeliveryParts {
         registry = try StreamRegistry(
             folder: storage.folder,
             logs: storage.logs,
-            options: Self.options(context, storage, clients, transforms),
+            options: Self.options(context, storage, clients),
+            transforms: TransformEnvironment(
+                host: transforms,
+                maximumBatches: settings.streams.transformLimit
+            ),
             identity: settings.identity.service,
             policy: settings.streams.policy,
             logger: context.logs[.delivery]
@@ -141,8 +146,7 @@ struct DeliveryParts {
     private static func options(
         _ context: ServerContext,
         _ storage: Storage,
-        _ clients: OutgoingClients,
-        _ transforms: TransformHost
+        _ clients: OutgoingClients
     ) throws -> DeliveryOptions {
         let settings = context.settings
         return DeliveryOptions(
@@ -155,8 +159,6 @@ struct DeliveryParts {
             retryDuration: .seconds(settings.records.s3RetryDuration),
             compressionLevel: settings.records.compressionLevel,
             masterKeys: storage.masterKeys,
-            transforms: transforms,
-            maximumTransformBatches: settings.streams.transformLimit,
             recordDestinations: try recordDestinations(context, clients.endpoints),
             copies: try CopyService(
                 settings.warehouse.settings(),

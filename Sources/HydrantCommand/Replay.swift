@@ -1,5 +1,6 @@
 internal import ArgumentParser
 internal import Delivery
+internal import DeliveryStreams
 internal import Destinations
 internal import Egress
 internal import Foundation

@@ -1,9 +1,9 @@
-internal import Delivery
+internal import DeliveryStreams
 internal import DurableLog
 internal import Egress
 internal import Logging
 internal import ServiceLifecycle
-internal import TransformHost
+internal import Transforms
 
 /// Tells what the log left out as repeats.
 struct Repeats: Service {

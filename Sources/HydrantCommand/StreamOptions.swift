@@ -1,5 +1,6 @@
 internal import ArgumentParser
 internal import Delivery
+internal import DeliveryStreams
 internal import Records
 
 /// What streams may ask for and get: options of `hydrant serve`.

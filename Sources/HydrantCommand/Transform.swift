@@ -3,7 +3,7 @@ internal import Foundation
 internal import Logging
 internal import Platform
 internal import Records
-internal import TransformHost
+internal import Transforms
 internal import UnixSignals
 
 /// `hydrant transform`.

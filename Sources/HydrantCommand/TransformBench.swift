@@ -1,5 +1,5 @@
 internal import Foundation
-internal import TransformHost
+internal import Transforms
 
 /// How fast a transform is by itself.
 struct TransformBench {

@@ -2,7 +2,7 @@ internal import Foundation
 internal import JSON
 internal import Platform
 internal import Records
-internal import TransformHost
+internal import Transforms
 
 /// Records for a transform, out of a file.
 struct TransformInput {

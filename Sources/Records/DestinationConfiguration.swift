@@ -18,17 +18,6 @@ package enum DestinationKind: String, Sendable, Codable, CaseIterable {
     package var descriptionMember: String { rawValue + "DestinationDescription" }
     /// S3 in one of its two shapes, which are one kind of destination.
     package var isS3: Bool { self == .s3 || self == .extendedS3 }
-    /// The largest buffer that it takes (API model).
-    package var maximumBufferBytes: UInt64 {
-        let megabytes =
-            switch self {
-            case .s3, .extendedS3, .redshift: Limits.bufferSizeMegabytes.upperBound
-            case .elasticsearch, .openSearch: Limits.searchBufferMegabytes
-            case .httpEndpoint: Limits.httpEndpointBufferMegabytes
-            case .splunk: Limits.splunkBufferMegabytes
-            }
-        return UInt64(megabytes) * 1024 * 1024
-    }
     /// Elasticsearch under one of its two names, which are one kind of destination.
     package var isSearch: Bool { self == .elasticsearch || self == .openSearch }
 }
@@ -48,22 +37,40 @@ package struct DestinationConfiguration: Sendable, Codable, Hashable {
 
     /// Where its objects go: the destination itself, or the bucket of failed records and backups.
     package var objects: S3Destination? {
-        kind.isS3 ? s3 : members["S3Configuration"].map { S3Destination($0) }
+        get throws(FirehoseError) {
+            kind.isS3 ? try s3 : try bucket("S3Configuration")
+        }
+    }
+
+    /// Where records go as they were put; nil where that is not asked for.
+    package var backup: S3Destination? {
+        get throws(FirehoseError) { keepsBackup ? try bucket(kind.model.backupMember) : nil }
+    }
+
+    /// Whether records are kept as they were put.
+    package var keepsBackup: Bool {
+        members["S3BackupMode"] == .string(kind.model.backupMode)
+            && members[kind.model.backupMember] != nil
     }
 
     /// When its buffers are full.
     package var bufferingHints: BufferingHints {
-        // Redshift's own are those of its bucket (API model).
-        let hints =
-            kind == .redshift
-            ? members["S3Configuration"]?["BufferingHints"] : members["BufferingHints"]
-        return BufferingHints(
-            sizeInMBs: hints?["SizeInMBs"]?.integer ?? Limits.defaultBufferSizeMegabytes,
-            intervalInSeconds: hints?["IntervalInSeconds"]?.integer
-                ?? Limits.defaultBufferIntervalSeconds
-        )
+        get throws(FirehoseError) {
+            let members = ConfigurationMembers(self)
+            guard let name = kind.model.bufferingMember else { return try members.bufferingHints }
+            return try members.requiredStructure(name).bufferingHints
+        }
     }
 
     /// What delivery to S3 needs to know; nil for other kinds.
-    package var s3: S3Destination? { kind.isS3 ? S3Destination(members) : nil }
+    package var s3: S3Destination? {
+        get throws(FirehoseError) {
+            kind.isS3 ? try S3Destination(ConfigurationMembers(self)) : nil
+        }
+    }
+
+    private func bucket(_ name: String) throws(FirehoseError) -> S3Destination? {
+        guard let members = try ConfigurationMembers(self).structure(name) else { return nil }
+        return try S3Destination(members)
+    }
 }

@@ -138,6 +138,27 @@ package enum Limits {
     package static let httpEndpointBufferMegabytes = 64
     /// See `searchBufferMegabytes`.
     package static let splunkBufferMegabytes = 5
+    /// Default of `SizeInMBs` where formats are converted (API model, ExtendedS3).
+    package static let defaultConversionBufferSizeMegabytes = 128
+    /// Default of `SizeInMBs` of the destinations that take records (API model).
+    package static let defaultRecordsBufferSizeMegabytes = 5
+    /// Default of `IntervalInSeconds` for OpenSearch and HTTP endpoints (API model).
+    package static let defaultRecordsBufferIntervalSeconds = 300
+    /// Default of `IntervalInSeconds` for Splunk (API model).
+    package static let defaultSplunkBufferIntervalSeconds = 60
+    /// Default of `RetryOptions.DurationInSeconds` of the destinations that take records (API model).
+    package static let defaultRecordsRetrySeconds = 300
+    /// Default of `RetryOptions.DurationInSeconds` for Redshift (API model).
+    package static let defaultRedshiftRetrySeconds = 3600
+    /// Default of `HECAcknowledgmentTimeoutInSeconds` (API model).
+    package static let defaultSplunkAcknowledgementSeconds = 180
+    /// Default of a Lambda processor's `NumberOfRetries` (developer guide, "Data transformation").
+    package static let defaultLambdaRetries = 3
+    /// Default of a Lambda processor's `BufferSizeInMBs` (developer guide, "Data transformation").
+    package static let defaultLambdaBufferMegabytes = 1
+    /// Default of a Lambda processor's `BufferIntervalInSeconds` (developer guide, "Data
+    /// transformation").
+    package static let defaultLambdaBufferIntervalSeconds = 60
     /// Spool files of all streams at one time, each of a buffer's size at most.
     package static let maximumSpoolFiles = 16
     /// How long a buffer is tried after a start at the least, however long ago its first attempt was.

@@ -31,11 +31,11 @@ package struct Processing: Sendable, Hashable {
         /// The program's name.
         package var name: String
         /// Attempts after the first.
-        package var numberOfRetries = 3
+        package var numberOfRetries = Limits.defaultLambdaRetries
         /// Bytes of records' data for one invocation.
-        package var bufferBytes: UInt64 = 1024 * 1024
+        package var bufferBytes = UInt64(Limits.defaultLambdaBufferMegabytes) * 1024 * 1024
         /// Seconds that the first record of an invocation waits at the most.
-        package var bufferIntervalSeconds = 60
+        package var bufferIntervalSeconds = Limits.defaultLambdaBufferIntervalSeconds
 
         /// A program; the rest is AWS's default.
         package init(arn: String, name: String) {

@@ -1,5 +1,3 @@
-package import JSON
-
 /// What delivery needs to know of an S3 destination.
 package struct S3Destination: Sendable, Hashable {
     /// `arn:aws:s3:::NAME`.
@@ -40,32 +38,30 @@ package struct S3Destination: Sendable, Hashable {
         self.customTimeZone = customTimeZone
     }
 
-    /// Reads the members of S3DestinationConfiguration or ExtendedS3DestinationConfiguration (API
-    /// model); what is missing has its default.
-    package init(_ members: JSONValue) {
-        let hints = members["BufferingHints"]
+    /// Reads an S3DestinationConfiguration or ExtendedS3DestinationConfiguration (API model).
+    ///
+    /// - Throws: InvalidArgument, which names the member.
+    package init(_ members: ConfigurationMembers) throws(FirehoseError) {
         self.init(
-            bucketARN: members["BucketARN"]?.string ?? "",
-            prefix: members["Prefix"]?.string,
-            errorOutputPrefix: members["ErrorOutputPrefix"]?.string,
-            bufferingHints: BufferingHints(
-                sizeInMBs: hints?["SizeInMBs"]?.integer ?? Limits.defaultBufferSizeMegabytes,
-                intervalInSeconds: hints?["IntervalInSeconds"]?.integer
-                    ?? Limits.defaultBufferIntervalSeconds
-            ),
-            compressionFormat: members["CompressionFormat"]?.string
-                .flatMap(CompressionFormat.init(rawValue:)) ?? .uncompressed,
-            kmsKeyARN:
-                members["EncryptionConfiguration"]?["KMSEncryptionConfig"]?["AWSKMSKeyARN"]?.string,
-            fileExtension: members["FileExtension"]?.string,
-            customTimeZone: members["CustomTimeZone"]?.string
+            bucketARN: try members.required("BucketARN"),
+            prefix: try members.text("Prefix"),
+            errorOutputPrefix: try members.text("ErrorOutputPrefix"),
+            bufferingHints: try members.bufferingHints,
+            compressionFormat: try members.requiredChoice("CompressionFormat"),
+            kmsKeyARN: try members.structure("EncryptionConfiguration")?
+                .structure("KMSEncryptionConfig")?.text("AWSKMSKeyARN"),
+            fileExtension: try members.text("FileExtension"),
+            customTimeZone: try members.text("CustomTimeZone")
         )
     }
 
     /// The bucket's name: what stands behind `:::` in its ARN.
-    package var bucket: String {
-        guard let colon = bucketARN.lastIndex(of: ":") else { return bucketARN }
-        return String(bucketARN[bucketARN.index(after: colon)...])
+    package var bucket: String { Self.bucket(in: bucketARN) }
+
+    /// The bucket's name in an ARN.
+    package static func bucket(in arn: String) -> String {
+        guard let colon = arn.lastIndex(of: ":") else { return arn }
+        return String(arn[arn.index(after: colon)...])
     }
 }
 

@@ -38,11 +38,14 @@ import Testing
         #expect(
             machine.next(tail: tail, now: due)
                 == .seal(
-                    from: .start,
-                    limit: tail,
-                    bytes: Self.megabyte,
-                    sequence: 1,
-                    oldestArrival: now
+                    BufferCut(
+                        sequence: 1,
+                        start: .start,
+                        limit: tail,
+                        bytes: Self.megabyte,
+                        arrival: now,
+                        joinsCheckpoint: true
+                    )
                 )
         )
         machine.sealed(end: tail)
@@ -56,11 +59,14 @@ import Testing
         #expect(
             machine.next(tail: tail, now: now)
                 == .seal(
-                    from: .start,
-                    limit: tail,
-                    bytes: Self.megabyte,
-                    sequence: 1,
-                    oldestArrival: now
+                    BufferCut(
+                        sequence: 1,
+                        start: .start,
+                        limit: tail,
+                        bytes: Self.megabyte,
+                        arrival: now,
+                        joinsCheckpoint: true
+                    )
                 )
         )
     }
@@ -95,7 +101,7 @@ import Testing
     }
 
     @Test func `buffers grow with the backlog up to their bound, and shrink with it`() {
-        let bounds = BufferStateMachine.Bounds(
+        let bounds = BufferBounds(
             bytes: Self.megabyte,
             intervalSeconds: 60,
             maximumInFlight: 4,
@@ -129,13 +135,13 @@ import Testing
     @Test func `buffers of one way wait until those of the other are settled`() {
         var machine = machine()
         machine.sealed(end: mark(1, bytes: 1))
-        machine.bounds.route = .transform
+        machine.bounds.isJournalled = false
         let tail = mark(2, bytes: 2)
         #expect(machine.next(tail: tail, now: now) == .waitForSettlement)
         #expect(machine.settled(1)?.finished == [1])
         #expect(machine.next(tail: tail, now: now) == .findArrival(after: mark(1, bytes: 1)))
         machine.sealed(end: tail)
-        machine.bounds.route = .delivery
+        machine.bounds.isJournalled = true
         #expect(machine.next(tail: mark(3, bytes: 3), now: now) == .waitForSettlement)
         // What was transformed has no journal entry.
         #expect(machine.settled(2)?.finished == [])
@@ -154,11 +160,14 @@ import Testing
         #expect(
             machine.next(tail: tail, now: due)
                 == .seal(
-                    from: .start,
-                    limit: tail,
-                    bytes: Self.megabyte,
-                    sequence: 1,
-                    oldestArrival: early
+                    BufferCut(
+                        sequence: 1,
+                        start: .start,
+                        limit: tail,
+                        bytes: Self.megabyte,
+                        arrival: early,
+                        joinsCheckpoint: true
+                    )
                 )
         )
     }

@@ -91,6 +91,54 @@ import Testing
         #expect(reader.finish().excerpt.count == 300)
     }
 
+    @Test func `an error's type is told from its reason`() {
+        let content = read(
+            #"""
+            {"items": [
+              {"index": {"status": 400, "error": {"type": "illegal_argument_exception", "reason": "r"}}},
+              {"index": {"status": 400, "error": {"type": "t", "reason": "illegal_argument_exception"}}},
+              {"index": {"status": 400, "error": "illegal_argument_exception"}}]}
+            """#,
+            items: 3
+        )
+        #expect(content.items.map(\.isIllegalArgument) == [true, false, false])
+        #expect(content.items[0].reason == "illegal_argument_exception: r")
+    }
+
+    // MARK: Data streams
+
+    private func action(_ index: String, isCreate: Bool) -> BulkBody.Action {
+        BulkBody.Action(index: index, type: "", isCreate: isCreate, hasIdentifier: true)
+    }
+
+    private let taken = BulkResponseReader.Item(status: 201, reason: "")
+    private let illegal = BulkResponseReader.Item(
+        status: 400,
+        reason: "r",
+        isIllegalArgument: true
+    )
+
+    @Test func `what a data stream rejects is sent as create, and so is what follows`() {
+        var streams = DataStreams()
+        let other = BulkResponseReader.Item(status: 400, reason: "mapping")
+        let indexes = [action("a", isCreate: false), action("b", isCreate: false)]
+        #expect(streams.learn(from: [taken, other], to: indexes) == [])
+        #expect(!streams.contains("a"))
+        #expect(streams.learn(from: [illegal, taken], to: indexes) == [0])
+        #expect(streams.contains("a"))
+        #expect(!streams.contains("b"))
+        let create = action("a", isCreate: true)
+        #expect(streams.learn(from: [taken, illegal], to: [create, create]) == [])
+        #expect(streams.contains("a"))
+    }
+
+    @Test func `an index that rejects create as well is none`() {
+        var streams = DataStreams()
+        #expect(streams.learn(from: [illegal], to: [action("a", isCreate: false)]) == [0])
+        #expect(streams.learn(from: [illegal], to: [action("a", isCreate: true)]) == [])
+        #expect(!streams.contains("a"))
+    }
+
     // MARK: Bodies
 
     private func records(_ texts: [String]) -> DeliveryRecords {

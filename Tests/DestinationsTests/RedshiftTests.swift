@@ -11,19 +11,26 @@ import Testing
         table: String = "t",
         columns: String? = nil,
         options: String? = nil
-    ) -> JSONValue {
+    ) -> DestinationConfiguration {
         var command: JSONValue = ["DataTableName": .string(table)]
         command["DataTableColumns"] = columns.map { .string($0) }
         command["CopyOptions"] = options.map { .string($0) }
-        return [
-            "ClusterJDBCURL": .string(url), "CopyCommand": command,
-            "RoleARN": "arn:aws:iam::000000000000:role/r", "Username": "u", "Password": "secret",
-        ]
+        return DestinationConfiguration(
+            kind: .redshift,
+            members: [
+                "ClusterJDBCURL": .string(url), "CopyCommand": command,
+                "RoleARN": "arn:aws:iam::000000000000:role/r", "Username": "u",
+                "Password": "secret",
+            ]
+        )
     }
 
-    private func copy(_ members: JSONValue, manifest: String = "s3://b/m") throws -> String {
+    private func copy(
+        _ members: DestinationConfiguration,
+        manifest: String = "s3://b/m"
+    ) throws -> String {
         CopyStatement(
-            warehouse: try Warehouse(members),
+            warehouse: try RedshiftConfiguration(members),
             manifest: manifest,
             credentials: "aws_iam_role=arn"
         ).copy
@@ -66,14 +73,18 @@ import Testing
         )
         #expect(Array(SQLText.identifier("a\"\(mark)").utf8) == Array("\"a\"\"\(mark)\"".utf8))
         for table in ["\"t\"\(mark); drop table x; --\"", "t\"\(mark)", "t\"\(mark) \\! ls"] {
-            #expect(throws: FirehoseError.self) { try Warehouse(Self.members(table: table)) }
+            #expect(throws: FirehoseError.self) {
+                try RedshiftConfiguration(Self.members(table: table))
+            }
         }
         for options in ["'a'\(mark)", "GZIP;\(mark)", "'a\\'\(mark) x"] {
-            #expect(throws: FirehoseError.self) { try Warehouse(Self.members(options: options)) }
+            #expect(throws: FirehoseError.self) {
+                try RedshiftConfiguration(Self.members(options: options))
+            }
         }
         var members = Self.members()
-        members["S3Configuration"] = ["Prefix": .string("a\\\(mark)/")]
-        #expect(throws: FirehoseError.self) { try Warehouse(members) }
+        members.members["S3Configuration"] = ["Prefix": .string("a\\\(mark)/")]
+        #expect(throws: FirehoseError.self) { try RedshiftConfiguration(members) }
     }
 
     @Test func `names that are not quoted are folded as databases do`() throws {
@@ -82,7 +93,9 @@ import Testing
 
     @Test func `a template gets what it asks for`() throws {
         let statement = CopyStatement(
-            warehouse: try Warehouse(Self.members(columns: "a,b", options: "DELIMITER '|'")),
+            warehouse: try RedshiftConfiguration(
+                Self.members(columns: "a,b", options: "DELIMITER '|'")
+            ),
             manifest: "s3://b/m",
             credentials: "c"
         )
@@ -99,7 +112,7 @@ import Testing
         )
         // What a value holds is not a placeholder of its own.
         let odd = CopyStatement(
-            warehouse: try Warehouse(Self.members(table: "\"{manifest}\"")),
+            warehouse: try RedshiftConfiguration(Self.members(table: "\"{manifest}\"")),
             manifest: "s3://b/m",
             credentials: "c"
         )
@@ -128,7 +141,7 @@ import Testing
         port: Int,
         database: String
     ) throws {
-        let warehouse = try Warehouse(Self.members(url: url))
+        let warehouse = try RedshiftConfiguration(Self.members(url: url))
         #expect(warehouse.host == host)
         #expect(warehouse.port == port)
         #expect(warehouse.database == database)
@@ -140,14 +153,16 @@ import Testing
         "jdbc:redshift://h,g/d", "jdbc:redshift:///tmp=x/d", "jdbc:redshift://h/d%00",
     ])
     func `what is no JDBC URL is refused`(url: String) {
-        let error = #expect(throws: FirehoseError.self) { try Warehouse(Self.members(url: url)) }
+        let error = #expect(throws: FirehoseError.self) {
+            try RedshiftConfiguration(Self.members(url: url))
+        }
         #expect(error?.message.contains("ClusterJDBCURL") == true)
     }
 
     @Test(arguments: ["", "a.b.c.d", "a..b", "\"a", "\"a\"b", "a\"b", "a,b", "a\n", "\"\""])
     func `what is no table is refused`(table: String) {
         let error = #expect(throws: FirehoseError.self) {
-            try Warehouse(Self.members(table: table))
+            try RedshiftConfiguration(Self.members(table: table))
         }
         #expect(error?.message.contains("CopyCommand.DataTableName") == true)
     }
@@ -158,7 +173,7 @@ import Testing
     ])
     func `options that could be more than options are refused`(options: String) {
         let error = #expect(throws: FirehoseError.self) {
-            try Warehouse(Self.members(options: options))
+            try RedshiftConfiguration(Self.members(options: options))
         }
         #expect(error?.message.contains("CopyCommand.CopyOptions") == true)
     }
@@ -229,7 +244,7 @@ import Testing
         ]
     )
     func `failures have Firehose's codes`(state: String?, message: String, code: String) {
-        #expect(CopyFailure.failure(state: state, message: message).code == "Redshift.\(code)")
+        #expect(CopyFailure(state: state, message: message).failure.code == "Redshift.\(code)")
     }
 
     @Test func `S3's lists are read with their entities`() {

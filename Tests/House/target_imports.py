@@ -56,7 +56,11 @@ MAY_IMPORT: dict[str, set[str]] = {
         "Delivery", "DeliveryStreams", "DurableLog", "Egress", "SigV4", "TestSupport", "Transforms",
         "Logging", "NIOCore", "NIOPosix",
     },
+    "DeliverySimulation": {
+        "Delivery", "Destinations", "JSON", "Platform", "Records", "TestSupport",
+    },
     "hydrant": {"HydrantCommand"},
+    "simulate": {"DeliverySimulation"},
     # Of before.
     "Processors": {"Records", "JSON", "Compression", "Crypto"},
     "TransformHost": {
@@ -71,7 +75,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 }  # fmt: skip
 # The assembly may import every target but those for tests, and what else a command line needs.
 MAY_IMPORT["HydrantCommand"] = (
-    MAY_IMPORT.keys() - {"hydrant", "TestSupport", "DeliveryTesting"}
+    MAY_IMPORT.keys() - {"hydrant", "simulate", "TestSupport", "DeliveryTesting", "DeliverySimulation"}
 ) | {"ArgumentParser", "Configuration", "Logging", "Metrics", "ServiceLifecycle", "SystemPackage",
      "UnixSignals"}  # fmt: skip
 

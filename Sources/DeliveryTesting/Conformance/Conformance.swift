@@ -1,7 +1,7 @@
 internal import Foundation
 internal import JSON
 internal import Platform
-internal import Records
+package import Records
 internal import TestSupport
 
 /// What every destination must get through.
@@ -43,6 +43,9 @@ package struct Conformance: Sendable {
 
     /// What the kind is called.
     package var name: String { subject.name }
+
+    /// The kind.
+    package var kind: DestinationKind { subject.kind }
 
     /// What it cannot meet with, and why.
     package var exceptions: [ConformanceCase: String] { subject.exceptions }

@@ -81,6 +81,8 @@ final class ConformanceScript: Sendable {
 protocol ConformanceSubject: Sendable {
     /// What it is called.
     var name: String { get }
+    /// The kind that it is.
+    var kind: DestinationKind { get }
     /// What it cannot meet with, and why.
     var exceptions: [ConformanceCase: String] { get }
     /// Whether it may take some records of a request and refuse others.

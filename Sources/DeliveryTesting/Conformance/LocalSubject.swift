@@ -7,6 +7,7 @@ internal import TestSupport
 /// Buckets that are folders.
 struct LocalSubject: ConformanceSubject {
     let name = "local bucket"
+    let kind = DestinationKind.s3
     let judgesRecords = false
     let exceptions: [ConformanceCase: String] = {
         var exceptions: [ConformanceCase: String] = [:]

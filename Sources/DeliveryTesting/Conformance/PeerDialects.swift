@@ -35,6 +35,7 @@ private let withoutCount: [ConformanceCase: String] = [
 /// The S3 API.
 struct S3Dialect: PeerDialect {
     let name = "S3"
+    let kind = DestinationKind.extendedS3
     let judgesRecords = false
     let exceptions: [ConformanceCase: String] = withoutCount.merging(
         [.notJSON: "its status says all"]
@@ -67,9 +68,9 @@ struct S3Dialect: PeerDialect {
 /// OpenSearch's `_bulk`.
 struct SearchDialect: PeerDialect {
     let name: String
+    let kind: DestinationKind
     let judgesRecords = true
     let exceptions: [ConformanceCase: String] = [.unconfirmed: "it confirms at once"]
-    private let kind: DestinationKind
 
     /// The dialect of one of its two kinds.
     init(_ kind: DestinationKind) {
@@ -115,6 +116,7 @@ struct SearchDialect: PeerDialect {
 /// AWS's own protocol of HTTP endpoints.
 struct EndpointDialect: PeerDialect {
     let name = "HTTP endpoint"
+    let kind = DestinationKind.httpEndpoint
     let judgesRecords = false
     let exceptions = withoutCount
 
@@ -158,6 +160,7 @@ struct EndpointDialect: PeerDialect {
 /// Splunk's HTTP event collector.
 struct SplunkDialect: PeerDialect {
     let name = "Splunk"
+    let kind = DestinationKind.splunk
     let judgesRecords = false
     let exceptions: [ConformanceCase: String] = [
         .wrongCount: "its answers do not count records"

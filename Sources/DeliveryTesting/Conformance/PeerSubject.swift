@@ -11,6 +11,8 @@ internal import TestSupport
 protocol PeerDialect: Sendable {
     /// What it is called.
     var name: String { get }
+    /// The kind of destination that speaks so.
+    var kind: DestinationKind { get }
     /// Whether it may take some records of a request and refuse others.
     var judgesRecords: Bool { get }
     /// What it cannot meet with, and why.
@@ -66,6 +68,7 @@ struct PeerSubject: ConformanceSubject {
     private let dialect: any PeerDialect
 
     var name: String { dialect.name }
+    var kind: DestinationKind { dialect.kind }
     var judgesRecords: Bool { dialect.judgesRecords }
     var exceptions: [ConformanceCase: String] { dialect.exceptions }
 

@@ -7,6 +7,7 @@ internal import Synchronization
 /// manifest hold.
 final class WarehouseDialect: PeerDialect {
     let name = "Redshift"
+    let kind = DestinationKind.redshift
     let judgesRecords = false
     let isWarehouse = true
     let exceptions: [ConformanceCase: String] = [

@@ -24,6 +24,11 @@ package protocol RecordDestination: Sendable {
     /// - Throws: `CancellationError` alone.
     func send(_ records: DeliveryRecords, _ items: [Int]) async throws -> DeliveryAnswer
 
+    /// Asks whether it is there, without sending records.
+    ///
+    /// - Throws: `CancellationError` alone.
+    func reach() async throws -> Reach
+
     /// The members of a failed record's line that are this destination's own: those before and those
     /// behind `rawData`.
     func failureMembers(
@@ -38,24 +43,6 @@ package struct RequestLimits: Sendable {
     package var dataBytes: UInt64
     /// Records.
     package var records: UInt64
-}
-
-/// When a destination is tried again.
-package struct RetryRules: Sendable {
-    /// What the retry duration is counted from.
-    package enum Clock: Sendable {
-        /// The first attempt.
-        case firstAttempt
-        /// The first failure, without the time that was spent waiting for answers.
-        case firstFailure
-    }
-
-    /// How long it is tried again; zero for not at all.
-    package var duration: Duration
-    /// From when on.
-    package var clock: Clock
-    /// The waits between attempts; nil for the server's own.
-    package var delays: RetryDelays?
 }
 
 /// What became of one record in an attempt.

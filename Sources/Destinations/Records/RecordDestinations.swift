@@ -1,22 +1,23 @@
 package import Egress
-internal import JSON
 package import Platform
 package import Records
 package import SigV4
 
 /// Makes destinations that take records, out of their configuration.
 package struct RecordDestinations: Sendable {
-    /// What all of them have in common.
+    /// What one is made with beside its configuration.
     struct Context: Sendable {
         var client: HTTPClient
         var time: any TimeSource
         /// For reading and encoding what is sent.
         var threads: WorkerThreads
         var credentials: Credentials?
+        var settings: EndpointSettings
+        /// The stream that it is of.
+        var streamARN = ""
     }
 
     private let context: Context
-    private let settings: EndpointSettings
     private let identity: ServiceIdentity
 
     /// Makes destinations that are reached through `client`.
@@ -40,9 +41,9 @@ package struct RecordDestinations: Sendable {
             client: client,
             time: time,
             threads: threads,
-            credentials: credentials
+            credentials: credentials,
+            settings: settings
         )
-        self.settings = settings
         self.identity = identity
     }
 
@@ -54,25 +55,25 @@ package struct RecordDestinations: Sendable {
         _ configuration: DestinationConfiguration,
         stream: String
     ) throws(FirehoseError) -> any RecordDestination {
-        let members = configuration.members
-        switch configuration.kind {
-        case .elasticsearch, .openSearch:
-            return try OpenSearchDestination(configuration, settings, context)
-        case .httpEndpoint:
-            return try HTTPEndpointDestination(
-                members,
-                streamARN: identity.arn(ofStream: stream),
-                settings,
-                context
-            )
-        case .splunk:
-            return try SplunkDestination(members, settings, context)
-        case .s3, .extendedS3, .redshift:
+        guard case .records(let records) = DestinationType.of(configuration.kind).delivery else {
             throw FirehoseError(
                 .invalidArgument,
                 "\(configuration.kind.configurationMember) takes objects, not records"
             )
         }
+        var context = context
+        context.streamARN = identity.arn(ofStream: stream)
+        return try records.make(configuration, context)
+    }
+
+    /// Asks the destination that a stream's configuration describes whether it is there.
+    ///
+    /// - Throws: As `make`; `CancellationError`.
+    package func reach(
+        _ configuration: DestinationConfiguration,
+        stream: String
+    ) async throws -> Reach {
+        try await make(configuration, stream: stream).reach()
     }
 }
 

@@ -8,7 +8,7 @@ package struct CopyService: Sendable {
     /// What is to be loaded.
     package struct Job: Sendable {
         /// Where to.
-        package var warehouse: Warehouse
+        package var warehouse: RedshiftConfiguration
         /// The manifest, `s3://bucket/key`.
         package var manifest: String
         /// What the manifest is known by in the ledger.
@@ -21,7 +21,7 @@ package struct CopyService: Sendable {
 
         /// A job.
         package init(
-            warehouse: Warehouse,
+            warehouse: RedshiftConfiguration,
             manifest: String,
             ledgerKey: String? = nil,
             stream: String,
@@ -97,7 +97,7 @@ package struct CopyService: Sendable {
         return try await executor.run(statement.text(settings.template), job)
     }
 
-    private func credentials(_ warehouse: Warehouse) -> String {
+    private func credentials(_ warehouse: RedshiftConfiguration) -> String {
         guard settings.rights == .keys, let credentials = settings.credentials else {
             return "aws_iam_role=\(warehouse.roleARN)"
         }
@@ -120,7 +120,7 @@ protocol CopyExecutor: Sendable {
 
 extension CopySettings {
     /// Takes what is secret out of a text for the log.
-    func redacted(_ text: String, _ warehouse: Warehouse) -> String {
+    func redacted(_ text: String, _ warehouse: RedshiftConfiguration) -> String {
         var text = text
         let secrets = [
             warehouse.password, credentials?.secretAccessKey, credentials?.sessionToken,

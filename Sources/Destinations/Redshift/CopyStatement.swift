@@ -2,7 +2,7 @@ internal import Records
 
 /// The statement that loads what a manifest names.
 struct CopyStatement {
-    let warehouse: Warehouse
+    let warehouse: RedshiftConfiguration
     /// The manifest, `s3://bucket/key`.
     let manifest: String
     /// `aws_iam_role=...` or `aws_access_key_id=...;aws_secret_access_key=...`.

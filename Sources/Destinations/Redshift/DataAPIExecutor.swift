@@ -21,9 +21,38 @@ struct DataAPIExecutor: CopyExecutor {
         self.time = time
     }
 
+    /// Errors of the Data API that decisions are made by.
+    private enum Exception: String {
+        case accessDenied = "AccessDeniedException"
+        case unknownKey = "UnrecognizedClientException"
+        case invalidSignature = "InvalidSignatureException"
+        case expiredToken = "ExpiredTokenException"
+        case incompleteSignature = "IncompleteSignature"
+        case invalidToken = "InvalidClientTokenId"
+        case missingToken = "MissingAuthenticationToken"
+        case noConnection = "DatabaseConnectionException"
+        case throttling = "ThrottlingException"
+        case tooManyStatements = "ActiveStatementsExceededException"
+        case tooManySessions = "ActiveSessionsExceededException"
+        case resourceNotFound = "ResourceNotFoundException"
+
+        var code: CopyFailure.Code {
+            switch self {
+            case .accessDenied: .accessDenied
+            case .unknownKey, .invalidSignature, .expiredToken, .incompleteSignature, .invalidToken,
+                .missingToken:
+                .authenticationFailed
+            case .noConnection, .throttling, .tooManyStatements, .tooManySessions: .connectionFailed
+            case .resourceNotFound: .internalError
+            }
+        }
+    }
+
     /// What stopped a COPY.
     private struct Stop: Error {
-        var failure: DeliveryFailure
+        var failure: CopyFailure
+        /// The error that the API answered with, where it is a known one.
+        var exception: Exception?
         /// Whether the statement may have run, or may run yet.
         var mayHaveRun: Bool
         /// Whether the statement that loads has ended, and loaded nothing.
@@ -39,8 +68,8 @@ struct DataAPIExecutor: CopyExecutor {
         } catch let stop as Stop {
             var failure = stop.failure
             failure.message = settings.redacted(failure.message, job.warehouse)
-            if stop.mayHaveRun { return .unknown(failure) }
-            return stop.hasEnded ? .failed(failure) : .notRun(failure)
+            if stop.mayHaveRun { return .unknown(failure.failure) }
+            return stop.hasEnded ? .failed(failure.failure) : .notRun(failure.failure)
         } catch {
             throw CancellationError()
         }
@@ -98,7 +127,7 @@ struct DataAPIExecutor: CopyExecutor {
     }
 
     /// Whom a statement is for.
-    private func target(_ warehouse: Warehouse) -> JSONValue {
+    private func target(_ warehouse: RedshiftConfiguration) -> JSONValue {
         let labels = warehouse.host.split(separator: ".").map(String.init)
         let isWorkgroup = labels.contains("redshift-serverless")
         var members: JSONValue = ["Database": .string(warehouse.database)]
@@ -123,9 +152,9 @@ struct DataAPIExecutor: CopyExecutor {
         let answer = try await call(action, members, job)
         guard let id = answer["Id"]?.string else {
             throw Stop(
-                failure: DeliveryFailure(
-                    code: "Redshift.InternalError",
-                    message: "the answer to \(action) has no Id"
+                failure: CopyFailure(
+                    .internalError,
+                    "the answer to \(action) has no Id"
                 ),
                 mayHaveRun: isLoad
             )
@@ -138,7 +167,7 @@ struct DataAPIExecutor: CopyExecutor {
                 status = try await call("DescribeStatement", ["Id": .string(id)], job)
             } catch let stop as Stop {
                 // One that is not known any more will never be.
-                let isForgotten = stop.failure.message.contains("ResourceNotFoundException")
+                let isForgotten = stop.exception == .resourceNotFound
                 guard time.now() < deadline, !isForgotten else {
                     throw Stop(failure: stop.failure, mayHaveRun: isLoad)
                 }
@@ -150,7 +179,7 @@ struct DataAPIExecutor: CopyExecutor {
             case "FAILED", "ABORTED":
                 let message = status["Error"]?.string ?? "the statement was ended"
                 throw Stop(
-                    failure: CopyFailure.failure(state: nil, message: message),
+                    failure: CopyFailure(state: nil, message: message),
                     mayHaveRun: false,
                     hasEnded: isLoad
                 )
@@ -160,9 +189,9 @@ struct DataAPIExecutor: CopyExecutor {
                 // What it comes to, the next attempt asks for.
                 _ = try? await call("CancelStatement", ["Id": .string(id)], job)
                 throw Stop(
-                    failure: DeliveryFailure(
-                        code: "Redshift.ConnectionFailed",
-                        message: "the statement \(id) did not end within \(settings.timeout)"
+                    failure: CopyFailure(
+                        .connectionFailed,
+                        "the statement \(id) did not end within \(settings.timeout)"
                     ),
                     mayHaveRun: isLoad
                 )
@@ -184,9 +213,9 @@ struct DataAPIExecutor: CopyExecutor {
             settings.dataAPIEndpoint ?? "https://\(Self.service).\(region).amazonaws.com"
         guard let endpoint = EndpointURL(url), let credentials = settings.credentials else {
             throw Stop(
-                failure: DeliveryFailure(
-                    code: "Redshift.InternalError",
-                    message: "the Data API's endpoint \(url) is not a valid URL"
+                failure: CopyFailure(
+                    .internalError,
+                    "the Data API's endpoint \(url) is not a valid URL"
                 ),
                 mayHaveRun: false
             )
@@ -222,42 +251,31 @@ struct DataAPIExecutor: CopyExecutor {
             response = try await client.send(request)
         } catch let error as EgressError {
             throw Stop(
-                failure: DeliveryFailure(
-                    code: "Redshift.ConnectionFailed",
-                    message: "\(action): \(error.message)"
+                failure: CopyFailure(
+                    .connectionFailed,
+                    "\(action): \(error.message)"
                 ),
                 mayHaveRun: isLoad
             )
         }
         let content = try? JSONCursor.value(of: response.body)  // no JSON has no members
         if response.status == 200, let content, content.object != nil { return content }
-        let type = (content?["__type"]?.string ?? "").split(separator: "#").last.map(String.init)
+        let type =
+            (content?["__type"]?.string ?? "").split(separator: "#").last.map(String.init) ?? ""
+        let exception = Exception(rawValue: type)
         let message = content?["message"]?.string ?? content?["Message"]?.string
         throw Stop(
-            failure: DeliveryFailure(
-                code: "Redshift.\(Self.code(type ?? ""))",
-                message: "\(action): \(response.status) \(type ?? "") "
-                    + (message ?? response.excerpt)
+            failure: CopyFailure(
+                exception?.code ?? .internalError,
+                "\(action): \(response.status) \(type) \(message ?? response.excerpt)"
             ),
+            exception: exception,
             mayHaveRun: isLoad && (response.status >= 500 || response.status == 200)
         )
     }
 
-    private static func code(_ type: String) -> String {
-        switch type {
-        case "AccessDeniedException": "AccessDenied"
-        case "UnrecognizedClientException", "InvalidSignatureException", "ExpiredTokenException",
-            "IncompleteSignature", "InvalidClientTokenId", "MissingAuthenticationToken":
-            "AuthenticationFailed"
-        case "DatabaseConnectionException", "ThrottlingException",
-            "ActiveStatementsExceededException", "ActiveSessionsExceededException":
-            "ConnectionFailed"
-        default: "InternalError"
-        }
-    }
-
     /// Where a cluster (`NAME.ID.REGION.redshift.amazonaws.com`) or workgroup is.
-    private func region(_ warehouse: Warehouse) -> String {
+    private func region(_ warehouse: RedshiftConfiguration) -> String {
         let labels = warehouse.host.split(separator: ".").map(String.init)
         guard let place = labels.firstIndex(where: { $0.hasPrefix("redshift") }), place > 0,
             labels[place - 1].contains("-")

@@ -46,7 +46,7 @@ struct PsqlExecutor: CopyExecutor {
         } catch {
             if Task.isCancelled { throw CancellationError() }
             let message = "\(settings.psql) cannot be run: \(error)"
-            let failure = DeliveryFailure(code: "Redshift.InternalError", message: message)
+            let failure = CopyFailure(.internalError, message).failure
             let code = (error as? SubprocessError)?.code
             // It has not run, or it has and said too much.
             return code == .executableNotFound || code == .spawnFailed
@@ -105,7 +105,7 @@ struct PsqlExecutor: CopyExecutor {
         )
     }
 
-    private func environment(_ warehouse: Warehouse) -> [String: String] {
+    private func environment(_ warehouse: RedshiftConfiguration) -> [String: String] {
         var environment = [
             "PATH": ProcessInfo.processInfo.environment["PATH"] ?? "/usr/local/bin:/usr/bin:/bin",
             "HOME": "/nonexistent", "LC_ALL": "C", "PGHOST": warehouse.host,
@@ -151,25 +151,25 @@ struct PsqlExecutor: CopyExecutor {
 
     // MARK: Its end
 
-    private func outcome(_ end: End, _ warehouse: Warehouse) -> CopyService.Outcome {
+    private func outcome(_ end: End, _ warehouse: RedshiftConfiguration) -> CopyService.Outcome {
         let marks = end.output.split(whereSeparator: \.isNewline)
         if marks.contains(where: { $0 == Mark.loaded }) { return .loaded }
         if marks.contains(where: { $0 == Mark.before }) { return .loadedBefore }
         let wasSent = marks.contains { $0 == Mark.sent }
         if end.status == 0 {
             return .failed(
-                DeliveryFailure(
-                    code: "Redshift.SyntaxError",
-                    message: "the statement has no end: is something in it not closed?"
-                )
+                CopyFailure(
+                    .syntaxError,
+                    "the statement has no end: is something in it not closed?"
+                ).failure
             )
         }
         guard let status = end.status else {
             return .unknown(
-                DeliveryFailure(
-                    code: "Redshift.ConnectionFailed",
-                    message: "COPY did not end within \(settings.timeout)"
-                )
+                CopyFailure(
+                    .connectionFailed,
+                    "COPY did not end within \(settings.timeout)"
+                ).failure
             )
         }
         let (state, message) = Self.error(in: end.error)
@@ -178,12 +178,10 @@ struct PsqlExecutor: CopyExecutor {
             warehouse
         )
         // Its statuses: 1 is its own trouble, 2 the connection's, 3 an error in the script.
-        var failure = CopyFailure.failure(state: state, message: text)
-        let isOfConnection = [
-            "Redshift.AuthenticationFailed", "Redshift.DatabaseNotFound",
-        ].contains(failure.code)
-        if status == 2, !isOfConnection { failure.code = "Redshift.ConnectionFailed" }
-        return wasSent && status != 3 ? .unknown(failure) : .failed(failure)
+        var failure = CopyFailure(state: state, message: text)
+        let isOfConnection = [.authenticationFailed, .databaseNotFound].contains(failure.code)
+        if status == 2, !isOfConnection { failure.code = .connectionFailed }
+        return wasSent && status != 3 ? .unknown(failure.failure) : .failed(failure.failure)
     }
 
     /// What psql says as it goes.
@@ -194,6 +192,9 @@ struct PsqlExecutor: CopyExecutor {
     ]
 
     /// The last error that psql tells of: `ERROR:  42P01: relation "t" does not exist`.
+    ///
+    /// Its exit status tells who is in trouble and not why, so what it writes for people is read, here
+    /// alone; `VERBOSITY verbose` has it write the SQLSTATE.
     private static func error(in text: String) -> (state: String?, message: String) {
         let lines = text.split(whereSeparator: \.isNewline).map { line in
             // `psql:<stdin>:7: ERROR: ...`

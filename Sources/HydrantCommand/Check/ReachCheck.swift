@@ -1,4 +1,5 @@
 internal import Delivery
+internal import DeliveryStreams
 internal import Destinations
 internal import Records
 
@@ -30,7 +31,12 @@ struct ReachCheck {
         var questions: [Question] = []
         var uses: [String: [String]] = [:]
         for stream in streams {
-            let needs = StreamInspection.needs(of: stream)
+            let needs: StreamInspection.Needs
+            do throws(FirehoseError) {
+                needs = try StreamInspection.needs(of: stream)
+            } catch {
+                continue  // the check of the stream itself says what is wrong
+            }
             for bucket in needs.buckets {
                 uses[bucket.name, default: []].append("\(bucket.use) of \(stream.name)")
             }

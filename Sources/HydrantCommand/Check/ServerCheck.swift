@@ -1,4 +1,5 @@
 internal import Delivery
+internal import DeliveryStreams
 internal import Destinations
 internal import Egress
 internal import Encryption
@@ -7,7 +8,7 @@ internal import Ingest
 internal import Logging
 internal import Platform
 internal import Records
-internal import TransformHost
+internal import Transforms
 
 /// `hydrant serve --check`: looks at all that a server would need, and changes nothing.
 struct ServerCheck {

@@ -48,7 +48,7 @@ enum DestinationRules {
 
     private static func checkS3(_ members: JSONValue, at path: String) throws(FirehoseError) {
         try checkHints(members, at: path)
-        let bucket = S3Destination(members).bucket
+        let bucket = S3Destination.bucket(in: members["BucketARN"]?.string ?? "")
         guard bucket != ".", bucket != ".." else {
             throw FirehoseError(.invalidArgument, "\(path).BucketARN names no bucket")
         }

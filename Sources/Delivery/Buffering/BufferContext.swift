@@ -1,0 +1,32 @@
+package import Logging
+internal import Records
+
+/// Which buffer the current task brings on its way: it stands in every line that is logged meanwhile.
+package enum BufferContext {
+    @TaskLocal static var facts: Logger.Metadata = [:]
+
+    /// For the handlers of delivery's loggers: `buffer`, and which records it holds.
+    package static let provider = Logger.MetadataProvider { facts }
+
+    /// Runs what concerns a buffer.
+    static func with<Value>(
+        _ work: any BufferWork,
+        _ context: PipelineContext,
+        _ body: () async throws -> Value
+    ) async rethrows -> Value {
+        var facts: Logger.Metadata = ["buffer": "\(context.role.rawValue)-\(work.sequence)"]
+        let first = work.start.records
+        let last = max(work.end.records, first + 1) - 1
+        if context.role == .outcome {
+            // A log of outcomes has numbers of its own.
+            facts["first_outcome"] = "\(first)"
+            facts["last_outcome"] = "\(last)"
+        } else {
+            // Ids as PutRecord answers them.
+            let identity = context.log.identity
+            facts["first_record_id"] = "\(RecordID(logIdentity: identity, number: first))"
+            facts["last_record_id"] = "\(RecordID(logIdentity: identity, number: last))"
+        }
+        return try await $facts.withValue(facts) { try await body() }
+    }
+}

@@ -1,0 +1,139 @@
+internal import Destinations
+internal import Logging
+internal import Platform
+internal import Records
+
+/// Brings a buffer's failed records where they belong, once it is durable which they are: their lines are
+/// made of the log anew, and are the same in every attempt.
+struct FailureDelivery {
+    /// What there is for the bucket, and for this server's disk.
+    struct Objects: Sendable {
+        var parts: [Spooler.Part]
+        var setAside: Spooler.Part?
+    }
+
+    private let entry: JournalEntry
+    private let plan: RecordsPlan
+    private let destination: any RecordDestination
+    private let context: PipelineContext
+
+    init(
+        _ entry: JournalEntry,
+        _ plan: RecordsPlan,
+        _ destination: any RecordDestination,
+        _ context: PipelineContext
+    ) {
+        self.entry = entry
+        self.plan = plan
+        self.destination = destination
+        self.context = context
+    }
+
+    /// The objects of what is kept; nil where that is not what it was, which is logged.
+    func objects() async throws -> Objects? {
+        try await context.untilDone("failed records cannot be read") {
+            do {
+                switch try await context.journal.kept(of: entry.sequence) {
+                case .objects(let parts, let setAside):
+                    return Objects(parts: parts, setAside: setAside)
+                case .records(let records): return try await spooled(records)
+                }
+            } catch let damage as KeptDamage {
+                context.logger.error(
+                    "kept failed records are damaged: the buffer is sent again",
+                    metadata: ["error": "\(damage)"]
+                )
+                return nil
+            }
+        }
+    }
+
+    private func spooled(_ records: FailedRecords) async throws -> Objects {
+        try await context.environment.spoolThreads.run { [self] flag in
+            var objects = FailedObjects(entry, context)
+            var records = records
+            var next = try records.next()
+            var place = entry.start
+            while place.position < entry.end.position {
+                try flag.check()
+                let chunk = try RecordsChunk(
+                    context.log,
+                    from: place,
+                    limit: entry.end,
+                    destination.requestLimits,
+                    isOutcome: context.role == .outcome,
+                    delimiter: plan.delimiter
+                )
+                for (type, range) in chunk.failures {
+                    try objects.add(
+                        UnsafeRawBufferPointer(rebasing: chunk.records.block.bytes[range]),
+                        type
+                    )
+                }
+                for item in chunk.records.items {
+                    // What is damaged in the log since has no line.
+                    while let record = next, record.number < item.number {
+                        next = try records.next()
+                    }
+                    guard let record = next, record.number == item.number else { continue }
+                    let line = chunk.failureLine(item, record, destination)
+                    try line.withUnsafeBytes {
+                        record.isSetAside
+                            ? try objects.addAside($0, destination.errorOutputType)
+                            : try objects.add($0, destination.errorOutputType)
+                    }
+                    next = try records.next()
+                }
+                place = chunk.extent.end
+            }
+            return try objects.finish()
+        }
+    }
+
+    /// Brings them where they belong, however long that takes.
+    func deliver(_ objects: Objects, hasGivenUp: Bool) async throws {
+        if let setAside = objects.setAside { try await keepAside(setAside) }
+        for part in objects.parts { try await context.keep(part, hasGivenUp: hasGivenUp) }
+    }
+
+    /// Keeps what the destination refused for good on this server's disk.
+    private func keepAside(_ part: Spooler.Part) async throws {
+        let (path, total) = try await context.spooling("refused records cannot be set aside") {
+            [context] _ in
+            try context.setAside.keep(part.object, as: part.plan, records: part.records)
+        }
+        context.metrics.setAside(records: part.records)
+        context.logger.error(
+            "set aside: the destination refused them for good",
+            metadata: part.facts(["path": "\(path)", "records_set_aside": "\(total)"])
+        )
+    }
+}
+
+extension PipelineContext {
+    /// Puts an object of what failed into its bucket, however long that takes.
+    func keep(_ part: Spooler.Part, hasGivenUp: Bool) async throws {
+        var retrier = Retrier(environment.options.retryDelays, time)
+        try await retrier.attempts { attempts in
+            switch try await environment.options.store.put(part.object, as: part.plan) {
+            case .delivered:
+                outage.bucketAnswered(part.plan.bucket, logger)
+                if let type = part.failure { metrics.failed(type, records: part.records) }
+                logger.info(
+                    "failed records are kept",
+                    metadata: part.facts(["attempts": "\(attempts)"])
+                )
+                return .done(())
+            case .failed(let failure):
+                if hasGivenUp { outage.destinationFailed(logger) }
+                outage.bucketFailed(part.plan.bucket, logger)
+                metrics.retries()
+                logger.warning(
+                    "delivery failed, another try follows",
+                    metadata: part.facts(["attempts": "\(attempts)", "error": "\(failure)"])
+                )
+                return .again(RetryWait())
+            }
+        }
+    }
+}

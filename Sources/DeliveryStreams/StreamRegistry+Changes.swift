@@ -1,0 +1,120 @@
+internal import Delivery
+internal import Destinations
+internal import DurableLog
+internal import Encryption
+internal import Logging
+internal import Platform
+package import Records
+internal import Synchronization
+internal import Transforms
+
+/// Changes of streams that are there: one at a time, on a thread of their own.
+extension StreamRegistry {
+    private var admission: StreamAdmission {
+        StreamAdmission(
+            policy: policy,
+            hasMasterKey: environment.logs.hasMasterKey,
+            destinations: environment.delivery.options.recordDestinations,
+            transforms: environment.transforms.host,
+            time: environment.time
+        )
+    }
+
+    /// What `create` would refuse, without the stream.
+    package func check(_ stream: DeliveryStream) throws(FirehoseError) {
+        try admission.check(stream)
+    }
+
+    /// One change of the configuration; see the protocol.
+    package func update(
+        _ name: String,
+        _ change: @escaping @Sendable (inout DeliveryStream) throws(FirehoseError) -> Void
+    ) async throws(FirehoseError) {
+        try await changing(name) { [self] active in
+            var stream = active.stream
+            try change(&stream)
+            try store(stream, over: active)
+        }
+    }
+
+    /// Encrypts first, then says so.
+    package func startEncryption(
+        _ name: String,
+        _ encryption: StreamEncryption
+    ) async throws(FirehoseError) {
+        guard environment.logs.hasMasterKey else { throw FirehoseError(.noMasterKey) }
+        try await changing(name) { [self] active in
+            var stream = active.stream
+            let wasOn = stream.encryption != nil
+            stream.encryption = encryption
+            // Before the configuration says so, so that it never says more than there is.
+            try active.delivery.setEncryption(true)
+            do {
+                try store(stream, over: active)
+            } catch {
+                try active.delivery.setEncryption(wasOn)
+                throw error
+            }
+        }
+    }
+
+    /// Says so first, then stops encryption.
+    package func stopEncryption(_ name: String) async throws(FirehoseError) {
+        try await changing(name) { [self] active in
+            var stream = active.stream
+            stream.encryption = nil
+            try store(stream, over: active)
+            try active.delivery.setEncryption(false)
+        }
+    }
+
+    /// Makes a change of an active stream, alone.
+    ///
+    /// The stream stays the one that it is meanwhile: a deletion waits for the change, and a new
+    /// stream of the name for the deletion.
+    private func changing(
+        _ name: String,
+        _ work: @escaping @Sendable (Active) throws -> Void
+    ) async throws(FirehoseError) {
+        do {
+            try await changes.run { [self] _ in try work(try active(name)) }
+        } catch let error as FirehoseError {
+            throw error
+        } catch {
+            logger.error(
+                "a stream's configuration cannot be changed",
+                metadata: ["stream": "\(name)", "error": "\(error)"]
+            )
+            throw FirehoseError(.serviceUnavailable, "The change could not be stored.")
+        }
+    }
+
+    /// Makes a configuration durable, then brings it into effect.
+    private func store(_ stream: DeliveryStream, over active: Active) throws {
+        guard stream != active.stream else { return }
+        // What the server asks of streams today does not hold up other changes of older ones.
+        if stream.destination != active.stream.destination { try admission.checkRules(stream) }
+        try active.delivery.prepare(stream)
+        try StreamFile.store(stream, path(of: stream.name))
+        try active.delivery.update(stream)
+        entries.withLock { entries in
+            // It may be in deletion by now: then the change goes with it.
+            guard case .active(var active) = entries[stream.name] else { return }
+            active.stream = stream
+            entries[stream.name] = .active(active)
+        }
+        logger.info(
+            "stream changed",
+            metadata: ["stream": "\(stream.name)", "version": "\(stream.version)"]
+        )
+    }
+
+    private func active(_ name: String) throws(FirehoseError) -> Active {
+        switch entries.withLock({ $0[name] }) {
+        case .active(let active): return active
+        case .creating, .deleting:
+            throw FirehoseError(.resourceInUse, "Firehose \(name) is being created or deleted.")
+        case nil: throw .notFound(name, account: identity.account)
+        }
+    }
+}

@@ -1,0 +1,362 @@
+package import Delivery
+package import DurableLog
+internal import Foundation
+package import Logging
+package import Platform
+package import Records
+internal import Synchronization
+package import Transforms
+
+/// All delivery streams of a server: their configuration on disk, their logs, their pipelines.
+package final class StreamRegistry: DeliveryStreamRegistry, RecordAppender, Sendable {
+    package let identity: ServiceIdentity
+    let policy: StreamPolicy
+    private let folder: DataFolder
+    let environment: StreamEnvironment
+    /// Makes changes of configurations, one at a time.
+    let changes: WorkerThreads
+    let logger: Logger
+    let entries = Mutex<[String: Entry]>([:])
+
+    static let suffix = ".stream"
+
+    enum Entry {
+        case creating
+        case active(Active)
+        case deleting(DeliveryStream)
+    }
+
+    private let tapMemory = TapMemory()
+
+    /// A stream that takes records.
+    struct Active {
+        var stream: DeliveryStream
+        var log: StreamLog
+        var delivery: StreamDelivery
+        var limiter: ThroughputLimiter?
+        let metrics: StreamMetrics
+        let tap: StreamTap
+    }
+
+    /// Opens all streams of a data folder and starts their delivery.
+    ///
+    /// Blocks while it does.
+    package init(
+        folder: DataFolder,
+        logs: LogStore,
+        options: DeliveryOptions,
+        transforms: TransformEnvironment = TransformEnvironment(),
+        identity: ServiceIdentity,
+        policy: StreamPolicy = StreamPolicy(),
+        logger: Logger
+    ) throws {
+        self.identity = identity
+        self.policy = policy
+        self.folder = folder
+        self.logger = logger
+        environment = StreamEnvironment(
+            logs: logs,
+            delivery: DeliveryEnvironment(
+                options: options,
+                identity: identity,
+                spoolFolder: folder.spool,
+                setAsideFolder: folder.setAside,
+                logger: logger
+            ),
+            transforms: transforms
+        )
+        changes = WorkerThreads(count: 1)
+        for name in try Folder.list(folder.streams) {
+            let path = folder.streams + "/" + name
+            guard name.hasSuffix(Self.suffix) else { continue }
+            let stream = try StreamFile.load(path)
+            let active = try start(stream, path)
+            let pending = active.delivery.pendingRecords
+            if pending > 0 {
+                logger.info(
+                    "records wait for their delivery since before this start",
+                    metadata: ["stream": "\(stream.name)", "records": "\(pending)"]
+                )
+            }
+            entries.withLock { $0[stream.name] = .active(active) }
+        }
+    }
+
+    /// Stops delivery, makes durable what was accepted, and closes the logs.
+    package func shutDown() async {
+        let all = entries.withLock { entries in
+            defer { entries.removeAll() }
+            return entries.values.compactMap { entry in
+                if case .active(let active) = entry { active } else { nil }
+            }
+        }
+        for active in all { active.delivery.cancel() }
+        await withDiscardingTaskGroup { group in
+            for active in all { group.addTask { await active.delivery.stop() } }
+        }
+        changes.close()
+        environment.close()
+    }
+
+    private func start(_ stream: DeliveryStream, _ path: String) throws -> Active {
+        let delivery = try StreamDelivery(stream, folder: path, environment)
+        if let failure = delivery.encryptionFailure {
+            logger.error(
+                "the stream's encrypted records wait on disk, and puts are refused",
+                metadata: ["stream": "\(stream.name)", "error": "\(failure)"]
+            )
+        }
+        do throws(FirehoseError) {
+            _ = try StreamRules.processing(of: stream)
+        } catch {
+            logger.error(
+                "the stream's records are kept and not delivered: its processing cannot be",
+                metadata: ["stream": "\(stream.name)", "error": "\(error.message)"]
+            )
+        }
+        for member in StreamRules.undeliverableMembers(of: stream.destination) {
+            logger.warning(
+                "the stream's records are kept and not delivered: a member is not supported",
+                metadata: ["stream": "\(stream.name)", "member": "\(member)"]
+            )
+        }
+        return Active(
+            stream: stream,
+            log: delivery.log,
+            delivery: delivery,
+            limiter: policy.limits.limiter(
+                ofStream: stream.name,
+                now: environment.time.now()
+            ),
+            metrics: StreamMetrics(stream: stream.name, environment.delivery.options.metrics),
+            tap: StreamTap(tapMemory, environment.time)
+        )
+    }
+
+    // MARK: Records
+
+    package func append(
+        _ batch: RecordBatch,
+        toStream name: String,
+        by operation: PutOperation,
+        completion: @escaping StreamLog.Completion
+    ) {
+        let began = ContinuousClock.now
+        switch found(name) {
+        case .success(let active):
+            let count =
+                active.limiter?.admit(batch, now: environment.time.now()) ?? batch.recordCount
+            let metrics = active.metrics
+            metrics.began(operation)
+            if count < batch.recordCount { metrics.throttled(batch.recordCount - count) }
+            guard count > 0 || batch.recordCount == 0 else {
+                metrics.ended(operation, began.duration(to: .now))
+                return completion(.failure(.slowDown))
+            }
+            let admitted = count < batch.recordCount ? batch.prefix(count) : batch
+            let (tap, time) = (active.tap, environment.time)
+            active.log.append(admitted) { result in
+                switch result {
+                case .success(let receipt):
+                    metrics.accepted(admitted, operation)
+                    tap.offer(admitted, receipt, now: time.now)
+                case .failure(let error):
+                    if error.code == .serviceUnavailable { metrics.throttled(admitted.recordCount) }
+                }
+                metrics.ended(operation, began.duration(to: .now))
+                completion(result)
+            }
+        case .failure(let error): completion(.failure(error))
+        }
+    }
+
+    /// The stream of that name, which takes records.
+    func found(_ name: String) -> Result<Active, FirehoseError> {
+        entries.withLock { entries in
+            switch entries[name] {
+            case .active(let active): .success(active)
+            case .creating, .deleting: .failure(notActive(name))
+            case nil: .failure(.notFound(name, account: identity.account))
+            }
+        }
+    }
+
+    private func notActive(_ name: String) -> FirehoseError {
+        FirehoseError(
+            .resourceNotFound,
+            "Firehose \(name) is not active in \(identity.account) account."
+        )
+    }
+
+    /// The threads that touch the disk for all streams.
+    package var diskThreads: WorkerThreads { environment.delivery.diskThreads }
+
+    /// A stream that is behind.
+    package struct LateStream: Sendable {
+        /// Its name.
+        package var stream: String
+        /// How old its oldest undelivered record is.
+        package var age: Duration
+        /// How old it may be.
+        package var bound: Duration
+    }
+
+    /// Streams whose oldest undelivered record is older than what their buffers wait for and `bound`
+    /// together, in the order of their names.
+    package func lateStreams(bound: Duration) -> [LateStream] {
+        let now = environment.time.now()
+        let all = entries.withLock { entries in
+            entries.compactMap { name, entry in
+                if case .active(let active) = entry { (name, active.delivery) } else { nil }
+            }
+        }
+        return all.sorted { $0.0 < $1.0 }.compactMap { name, delivery in
+            guard let (age, interval) = delivery.freshness(now: now), age > interval + bound
+            else { return nil }
+            return LateStream(stream: name, age: age, bound: interval + bound)
+        }
+    }
+
+    /// Tells how all streams are now, before what is measured is read.
+    package func updateMetrics() {
+        let all = entries.withLock { entries in
+            entries.values.compactMap { entry in
+                if case .active(let active) = entry { active.delivery } else { nil }
+            }
+        }
+        for delivery in all { delivery.updateMetrics() }
+    }
+
+    // MARK: Control plane
+
+    package func create(_ stream: DeliveryStream) async throws(FirehoseError) {
+        try check(stream)
+        let name = stream.name
+        try reserve(name)
+        do {
+            let active = try await environment.delivery.diskThreads.run { [self] _ in
+                let path = self.path(of: name)
+                let temporary = folder.unfinished + "/creating-" + name
+                try Folder.remove(temporary)
+                try Folder.create(temporary)
+                try StreamFile.store(stream, temporary)
+                try Folder.rename(temporary, to: path)
+                try Folder.sync(folder.streams)
+                do {
+                    return try start(stream, path)
+                } catch {
+                    try Folder.remove(path)
+                    throw error
+                }
+            }
+            entries.withLock { $0[name] = .active(active) }
+            logger.info("stream created", metadata: ["stream": "\(name)"])
+        } catch {
+            entries.withLock { $0[name] = nil }
+            logger.error(
+                "a stream cannot be created",
+                metadata: ["stream": "\(name)", "error": "\(error)"]
+            )
+            throw FirehoseError(.serviceUnavailable, "The stream could not be stored.")
+        }
+    }
+
+    private func reserve(_ name: String) throws(FirehoseError) {
+        let problem = entries.withLock { entries -> FirehoseError? in
+            guard entries[name] == nil else {
+                return FirehoseError(
+                    .resourceInUse,
+                    "Firehose \(name) under accountId \(identity.account) already exists"
+                )
+            }
+            guard entries.count < Limits.maximumStreams else {
+                return FirehoseError(
+                    .limitExceeded,
+                    "You have already consumed your firehose quota of \(Limits.maximumStreams)"
+                )
+            }
+            entries[name] = .creating
+            return nil
+        }
+        if let problem { throw problem }
+    }
+
+    package func describe(
+        _ name: String
+    ) throws(FirehoseError) -> (
+        stream: DeliveryStream, status: DeliveryStreamStatus
+    ) {
+        let entry = entries.withLock { $0[name] }
+        switch entry {
+        case .active(let active): return (active.stream, .active)
+        case .deleting(let stream): return (stream, .deleting)
+        case .creating, nil: throw .notFound(name, account: identity.account)
+        }
+    }
+
+    package func list(after start: String?, limit: Int) -> (names: [String], hasMore: Bool) {
+        let names = entries.withLock { Array($0.keys) }
+            .filter { name in start.map { name > $0 } ?? true }
+            .sorted()
+        return (Array(names.prefix(limit)), names.count > limit)
+    }
+
+    package func delete(_ name: String) async throws(FirehoseError) {
+        let active = try beginDeleting(name)
+        // A change that is under way ends before the folder goes.
+        try? await changes.run { _ in }
+        await active.delivery.stop()
+        let discarded = active.delivery.pendingRecords
+        try await removeFiles(of: active.stream)
+        entries.withLock { $0[name] = nil }
+        logger.info(
+            "stream deleted",
+            metadata: ["stream": "\(name)", "records_discarded": "\(discarded)"]
+        )
+    }
+
+    /// Once the folder has another name, the stream is gone whatever happens; until then a failure
+    /// brings it back.
+    private func removeFiles(of stream: DeliveryStream) async throws(FirehoseError) {
+        let path = path(of: stream.name)
+        let gone = folder.unfinished + "/deleting-" + stream.name
+        do {
+            try await environment.delivery.diskThreads.run { [self] _ in
+                try Folder.remove(gone)
+                try Folder.rename(path, to: gone)
+                try Folder.sync(folder.streams)
+                try Folder.remove(gone)
+            }
+        } catch {
+            logger.error(
+                "a deleted stream's files cannot be removed",
+                metadata: ["stream": "\(stream.name)", "error": "\(error)"]
+            )
+            guard Folder.exists(path) else { return }
+            let again = try? await environment.delivery.diskThreads.run { [self] _ in
+                try start(stream, path)
+            }
+            if let again { entries.withLock { $0[stream.name] = .active(again) } }
+            throw FirehoseError(.serviceUnavailable, "The stream could not be deleted.")
+        }
+    }
+
+    private func beginDeleting(_ name: String) throws(FirehoseError) -> Active {
+        let result = entries.withLock { entries -> Result<Active, FirehoseError> in
+            switch entries[name] {
+            case .active(let active):
+                entries[name] = .deleting(active.stream)
+                return .success(active)
+            case .creating, .deleting:
+                return .failure(
+                    FirehoseError(.resourceInUse, "Firehose \(name) is being created or deleted.")
+                )
+            case nil:
+                return .failure(.notFound(name, account: identity.account))
+            }
+        }
+        return try result.get()
+    }
+
+    func path(of name: String) -> String { folder.streams + "/" + name + Self.suffix }
+}

@@ -1,0 +1,39 @@
+internal import Records
+
+extension DestinationType {
+    static let openSearch = search(.openSearch, .openSearchFailed)
+    static let elasticsearch = search(.elasticsearch, .elasticsearchFailed)
+
+    /// The two are one destination under two names, which differ in where failed records go.
+    private static func search(
+        _ kind: DestinationKind,
+        _ errorOutputType: ErrorOutputType
+    ) -> DestinationType {
+        DestinationType(
+            kind: kind,
+            delivery: .records(
+                RecordDelivery(
+                    errorOutputType: errorOutputType,
+                    judgesRecords: true
+                ) { configuration, context throws(FirehoseError) in
+                    try OpenSearchDestination(
+                        OpenSearchConfiguration(configuration),
+                        context,
+                        errorOutputType
+                    )
+                }
+            ),
+            metricsName: "delivery_to_amazon_open_search_service",
+            // An ARN names no host.
+            unsupportedMembers: ["DomainARN"],
+            endpointMember: ["ClusterEndpoint"]
+        )
+    }
+}
+
+extension ErrorOutputType {
+    /// OpenSearch did not take them.
+    package static let openSearchFailed = ErrorOutputType(named: "AmazonOpenSearchService-failed")
+    /// The same, for a destination that is configured as Elasticsearch.
+    package static let elasticsearchFailed = ErrorOutputType(named: "elasticsearch-failed")
+}
