@@ -32,6 +32,8 @@ final class StreamDelivery: Sendable {
         var flushing: Task<Void, Never>?
     }
     let flushes = Flushes()
+    /// The stream's own log is delivered or transformed a little further.
+    let settlements = Signal()
     private let transformMetrics: TransformMetrics
 
     /// A pipeline that runs.
@@ -108,7 +110,8 @@ final class StreamDelivery: Sendable {
             settings: isProgressUnknown ? .parked : try .of(.source, stream, stage),
             log: log,
             journal: journal.journal,
-            environment: environment.delivery
+            environment: environment.delivery,
+            onSettlement: { [settlements] in settlements.notify() }
         )
         let outcomePipeline = try outcome.map {
             try Self.outcome(stream, $0.log, $0.journal, environment, main)

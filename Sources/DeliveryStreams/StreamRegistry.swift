@@ -129,7 +129,7 @@ package final class StreamRegistry: DeliveryStreamRegistry, RecordAppender, Send
                 now: environment.time.now()
             ),
             metrics: StreamMetrics(stream: stream.name, environment.delivery.options.metrics),
-            tap: StreamTap(tapMemory)
+            tap: StreamTap(tapMemory, environment.time)
         )
     }
 

@@ -92,35 +92,9 @@ struct SignedRequest {
                     + "SignedHeaders=..., Signature=..."
             )
         }
-        var credential: ArraySlice<UInt8> = []
-        var signedHeaders: ArraySlice<UInt8> = []
-        var signature: ArraySlice<UInt8> = []
-        for field in text[scheme.endIndex...].fields(separatedBy: UInt8(ascii: ",")) {
-            let pair = field.drop { $0 == UInt8(ascii: " ") }
-            if pair.isEmpty { continue }
-            let name = pair.prefix { $0 != UInt8(ascii: "=") }
-            var value = pair[name.endIndex...].dropFirst()
-            while value.last == UInt8(ascii: " ") { value.removeLast() }
-            if name.elementsEqual("Credential".utf8), credential.isEmpty {
-                credential = value
-            } else if name.elementsEqual("SignedHeaders".utf8), signedHeaders.isEmpty {
-                signedHeaders = value
-            } else if name.elementsEqual("Signature".utf8), signature.isEmpty {
-                signature = value
-            } else {
-                throw FirehoseError(
-                    .incompleteSignature,
-                    "Authorization header has a part that is none of Credential, SignedHeaders and "
-                        + "Signature, or one of them twice."
-                )
-            }
-        }
-        var missing: [String] = []
-        if credential.isEmpty { missing.append("'Credential' parameter") }
-        if signature.isEmpty { missing.append("'Signature' parameter") }
-        if signedHeaders.isEmpty { missing.append("'SignedHeaders' parameter") }
+        let fields = try AuthorizationFields(text[scheme.endIndex...])
         let date = amazonDate ?? date
-        if date == nil { missing.append("existence of either a 'X-Amz-Date' or a 'Date' header") }
+        let missing = fields.missing(hasDate: date != nil)
         guard missing.isEmpty, let date else {
             // The header itself is not repeated: an answer may end up in logs.
             throw FirehoseError(
@@ -137,9 +111,9 @@ struct SignedRequest {
             )
         }
         return SignatureParts(
-            scope: try CredentialScope(credential),
-            signedHeaders: try checked(signedHeaders, isPresigned: false),
-            signature: try Self.signature(signature),
+            scope: try CredentialScope(fields.credential),
+            signedHeaders: try checked(fields.signedHeaders, isPresigned: false),
+            signature: try Self.signature(fields.signature),
             dateTime: basic == nil ? CivilTime(moment).basicDateTime : date,
             moment: moment,
             securityToken: securityToken,

@@ -17,9 +17,7 @@ struct ServerCheck {
     private let time = SystemTime()
     private let client = HTTPClient()
     private let quiet = Logger(label: "check") { _ in SwiftLogNoOpLogHandler() }
-    private var identity: ServiceIdentity {
-        ServiceIdentity(region: settings.region, account: settings.accountID)
-    }
+    private var identity: ServiceIdentity { settings.identity.service }
 
     init(_ settings: Serve) { self.settings = settings }
 
@@ -28,7 +26,11 @@ struct ServerCheck {
         defer { client.shutDown() }
         let folder = Place.absolute(settings.dataDir)
         let isServed = try LocalCheck(findings).dataFolder(folder)
-        try LocalCheck(findings).port(settings.host, settings.port, isServed: isServed)
+        try LocalCheck(findings).port(
+            settings.listening.host,
+            settings.listening.port,
+            isServed: isServed
+        )
         try checkAccess()
         let masterKeys = try checkMasterKey()
         let endpoints = try checkEndpointSettings()
@@ -82,7 +84,7 @@ struct ServerCheck {
                 "\(path) has \(control?.keyCount ?? 0) keys"
             }
         } else {
-            let isOpen = !Loopback.contains(settings.host)
+            let isOpen = !Loopback.contains(settings.listening.host)
             try findings.say(
                 isOpen ? .warn : .ok,
                 "credentials",
@@ -92,7 +94,7 @@ struct ServerCheck {
             )
         }
         guard let path = access.tlsCertificate else {
-            let isOpen = !Loopback.contains(settings.host)
+            let isOpen = !Loopback.contains(settings.listening.host)
             return try findings.say(isOpen ? .warn : .ok, "TLS", "off")
         }
         let security = try findings.attempt("TLS") {
@@ -125,7 +127,7 @@ struct ServerCheck {
     }
 
     private func checkEndpointSettings() throws -> EndpointSettings? {
-        guard let path = settings.endpointSettings else { return nil }
+        guard let path = settings.records.endpointSettings else { return nil }
         return try findings.attempt("endpoint settings") {
             try EndpointSettings(path: Place.absolute(path))
         } good: { _ in

@@ -1,7 +1,7 @@
 internal import Glibc
 internal import Platform
 
-/// Writes an event to a process and reads its response, both at once, within a time.
+/// Writes an event to a process and reads its response, both at once, until the process is given up.
 struct PipeExchange: ~Copyable {
     /// Where a response ends.
     enum End {
@@ -15,7 +15,6 @@ struct PipeExchange: ~Copyable {
     private let event: Block
     private let end: End
     private let limit: Int
-    private let deadline: ContinuousClock.Instant
     private var written = 0
     private var response: Block
     private var isOutputOpen = true
@@ -27,14 +26,12 @@ struct PipeExchange: ~Copyable {
         _ child: ChildProcess,
         _ event: Block,
         _ end: End,
-        limit: Int,
-        timeout: Duration
+        limit: Int
     ) {
         self.child = child
         self.event = event
         self.end = end
         self.limit = limit
-        deadline = .now + timeout
         response = Block(capacity: min(limit, max(event.count, 64 * 1024)) + 2)
     }
 
@@ -45,19 +42,17 @@ struct PipeExchange: ~Copyable {
     ///   - event: The event with its newline.
     ///   - end: Where the response ends.
     ///   - limit: Bytes of the response at the most.
-    ///   - timeout: For all of it.
     /// - Returns: The response.
     /// - Throws: `InvocationFailure`; then the process is not to be used again.
     static func run(
         _ child: ChildProcess,
         _ event: Block,
         _ end: End,
-        limit: Int,
-        timeout: Duration
+        limit: Int
     ) async throws(InvocationFailure) -> Block {
         let result = await withCheckedContinuation { continuation in
             let isStarted = detachThread {
-                var exchange = PipeExchange(child, event, end, limit: limit, timeout: timeout)
+                var exchange = PipeExchange(child, event, end, limit: limit)
                 continuation.resume(
                     returning: Result { () throws(InvocationFailure) in try exchange.run() }
                 )
@@ -106,12 +101,6 @@ struct PipeExchange: ~Copyable {
 
     /// Waits until something can be done.
     private mutating func wait() throws(InvocationFailure) {
-        let rest = deadline - .now
-        guard rest > .zero else {
-            throw InvocationFailure(.functionError, "it did not answer in time")
-        }
-        let (seconds, attoseconds) = rest.components
-        let milliseconds = seconds * 1000 + attoseconds / 1_000_000_000_000_000 + 1
         var polled = [pollfd(fd: child.exit, events: Int16(POLLIN), revents: 0)]
         if isOutputOpen {
             polled.append(pollfd(fd: child.output, events: Int16(POLLIN), revents: 0))
@@ -119,7 +108,10 @@ struct PipeExchange: ~Copyable {
         if written < event.count, let input = child.input {
             polled.append(pollfd(fd: input, events: Int16(POLLOUT), revents: 0))
         }
-        let count = poll(&polled, nfds_t(polled.count), Int32(min(milliseconds, 60_000)))
+        let count = poll(&polled, nfds_t(polled.count), -1)
+        if child.isGivenUp {
+            throw InvocationFailure(.functionError, "it did not answer in time")
+        }
         if count > 0, polled[0].revents != 0 { hasExited = true }
     }
 
