@@ -62,6 +62,13 @@ package struct CivilTime: Sendable, Hashable {
         basicDate + "T" + Self.padded(hour, 2) + Self.padded(minute, 2) + Self.padded(second, 2)
             + "Z"
     }
+
+    /// As HTTP dates name them, January first.
+    fileprivate static let months = [
+        "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+    ]
+    /// As HTTP dates name them, Monday first.
+    fileprivate static let weekdays = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"]
 }
 
 extension Timestamp {
@@ -104,11 +111,8 @@ extension Timestamp {
     /// The moment that an HTTP date says: `Sun, 06 Nov 1994 08:49:37 GMT` (RFC 9110, section 5.6.7).
     package init?(fixdate text: String) {
         let parts = text.split(whereSeparator: { $0 == " " || $0 == "," || $0 == ":" })
-        let months = [
-            "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
-        ]
         guard parts.count == 8, parts[7] == "GMT",
-            let month = months.firstIndex(of: String(parts[2])),
+            let month = CivilTime.months.firstIndex(of: String(parts[2])),
             let day = Int(parts[1]), let year = Int(parts[3]), let hour = Int(parts[4]),
             let minute = Int(parts[5]), let second = Int(parts[6])
         else { return nil }
@@ -120,6 +124,15 @@ extension Timestamp {
             minute: minute,
             second: second
         )
+    }
+
+    /// The moment as an HTTP date: `Sun, 06 Nov 1994 08:49:37 GMT` (RFC 9110, section 5.6.7).
+    package var fixdate: String {
+        let civil = CivilTime(self)
+        let clock = [civil.hour, civil.minute, civil.second]
+            .map { CivilTime.padded($0, 2) }.joined(separator: ":")
+        return "\(CivilTime.weekdays[civil.weekday - 1]), \(CivilTime.padded(civil.day, 2)) "
+            + "\(CivilTime.months[civil.month - 1]) \(civil.year) \(clock) GMT"
     }
 
     private static func number(_ digits: ArraySlice<UInt8>) -> Int? {

@@ -34,6 +34,17 @@ import Testing
         }
     }
 
+    @Test func `HTTP dates are written and read`() {
+        let moment = Timestamp(milliseconds: 784_111_777_000)
+        #expect(moment.fixdate == "Sun, 06 Nov 1994 08:49:37 GMT")
+        var generator = SeededGenerator(seed: 8)
+        for _ in 0..<1000 {
+            let seconds = Int64.random(in: 0...40_000_000_000, using: &generator)
+            let moment = Timestamp(milliseconds: seconds * 1000)
+            #expect(Timestamp(fixdate: moment.fixdate) == moment)
+        }
+    }
+
     @Test func `seconds before the epoch round down`() {
         #expect(Timestamp(milliseconds: -1).seconds == -1)
         #expect(CivilTime(Timestamp(milliseconds: -1)).millisecond == 999)
