@@ -1,63 +1,70 @@
+internal import HTTPServer
 internal import NIOCore
-internal import NIOHTTP1
 internal import Records
 
-/// An answer, ready for the wire.
-struct Answer {
-    static let contentType = "application/x-amz-json-1.1"
+/// Answers of the API, in the form of the AWS JSON 1.1 protocol.
+extension HTTPAnswer {
+    private static let jsonType = "application/x-amz-json-1.1"
 
-    var status: HTTPResponseStatus
-    var contentType = Self.contentType
-    var body: ByteBuffer
-    /// AWS's code of an error, for the metrics.
-    var errorCode: String?
-    /// What was put where, for the log.
-    var put: (stream: String, receipt: AppendReceipt)?
-    /// The methods that the place has, where the request's is not one of them (RFC 9110, section 15.5.6).
-    var allowedMethods: String?
-    /// Close the connection after it.
-    var closes = false
+    private init(json body: ByteBuffer, status: Int = 200) {
+        self.init(status: status, contentType: Self.jsonType, body: body)
+    }
+
+    /// An error of an operation.
+    init(_ error: FirehoseError, _ allocator: ByteBufferAllocator) {
+        self.init(
+            code: error.code.rawValue,
+            message: error.message,
+            detailCode: error.detailCode,
+            status: error.status,
+            allocator
+        )
+    }
 
     /// The one place where errors become what SDKs read: `__type` and `message` (AWS JSON 1.1
     /// protocol, "Operation error serialization").
-    init(_ error: FirehoseError, _ allocator: ByteBufferAllocator) {
-        status = HTTPResponseStatus(statusCode: error.status)
-        errorCode = error.code.rawValue
-        body = allocator.buffer(capacity: 128 + error.message.utf8.count)
+    init(
+        code: String,
+        message: String,
+        detailCode: String? = nil,
+        status: Int,
+        _ allocator: ByteBufferAllocator
+    ) {
+        var body = allocator.buffer(capacity: 128 + message.utf8.count)
         body.writeString(#"{"__type":""#)
-        body.writeString(error.code.rawValue)
+        body.writeString(code)
         body.writeString(#"","message":""#)
-        body.writeJSONEscaped(error.message)
-        if let detail = error.detailCode {
+        body.writeJSONEscaped(message)
+        if let detailCode {
             body.writeString(#"","code":""#)
-            body.writeJSONEscaped(detail)
+            body.writeJSONEscaped(detailCode)
         }
         body.writeString(#""}"#)
+        self.init(json: body, status: status)
+        errorCode = code
     }
 
     /// A body that is JSON already.
     init(json: [UInt8], _ allocator: ByteBufferAllocator) {
-        status = .ok
-        body = allocator.buffer(bytes: json)
+        self.init(json: allocator.buffer(bytes: json))
     }
 
     /// PutRecord's answer.
     init(record receipt: AppendReceipt, _ allocator: ByteBufferAllocator) {
-        status = .ok
-        body = allocator.buffer(capacity: 80)
+        var body = allocator.buffer(capacity: 80)
         body.writeString(#"{"Encrypted":"#)
         body.writeString(receipt.isEncrypted ? "true" : "false")
         body.writeString(#","RecordId":""#)
         body.writeRecordID(receipt, offset: 0)
         body.writeString(#""}"#)
+        self.init(json: body)
     }
 
     /// PutRecordBatch's answer: the receipt's records are durable, which are the first of those that
     /// were requested; the client should try the others again.
     init(batch receipt: AppendReceipt, requested: Int, _ allocator: ByteBufferAllocator) {
         let failed = requested - receipt.recordCount
-        status = .ok
-        body = allocator.buffer(capacity: 80 + requested * 48 + failed * 48)
+        var body = allocator.buffer(capacity: 80 + requested * 48 + failed * 48)
         body.writeString(#"{"Encrypted":"#)
         body.writeString(receipt.isEncrypted ? "true" : "false")
         body.writeString(#","FailedPutCount":\#(failed),"RequestResponses":["#)
@@ -72,20 +79,21 @@ struct Answer {
             body.writeFailedEntry(.slowDown)
         }
         body.writeString("]}")
+        self.init(json: body)
     }
 
     /// PutRecordBatch's answer where no record was taken and the client should try again: HTTP 200
     /// with an error for each (API reference, PutRecordBatch).
     init(failedBatch error: FirehoseError, count: Int, _ allocator: ByteBufferAllocator) {
-        status = .ok
-        errorCode = error.code.rawValue
-        body = allocator.buffer(capacity: 80 + count * 96)
+        var body = allocator.buffer(capacity: 80 + count * 96)
         body.writeString(#"{"Encrypted":false,"FailedPutCount":\#(count),"RequestResponses":["#)
         for index in 0..<count {
             if index > 0 { body.writeString(",") }
             body.writeFailedEntry(error)
         }
         body.writeString("]}")
+        self.init(json: body)
+        errorCode = error.code.rawValue
     }
 }
 
@@ -105,22 +113,6 @@ extension ByteBuffer {
     fileprivate mutating func writeRecordID(_ receipt: AppendReceipt, offset: UInt64) {
         writeHexadecimal(receipt.logIdentity)
         writeHexadecimal(receipt.firstRecord + offset)
-    }
-
-    /// Sixteen hexadecimal digits.
-    mutating func writeHexadecimal(_ number: UInt64) {
-        // Spreads the 16 nibbles over the bytes of two words, and turns each into its digit.
-        writeInteger(Self.digits(UInt32(truncatingIfNeeded: number >> 32)))
-        writeInteger(Self.digits(UInt32(truncatingIfNeeded: number)))
-    }
-
-    private static func digits(_ number: UInt32) -> UInt64 {
-        var nibbles = UInt64(number)
-        nibbles = (nibbles << 16 | nibbles) & 0x0000_ffff_0000_ffff
-        nibbles = (nibbles << 8 | nibbles) & 0x00ff_00ff_00ff_00ff
-        nibbles = (nibbles << 4 | nibbles) & 0x0f0f_0f0f_0f0f_0f0f
-        let letters = ((nibbles + 0x0606_0606_0606_0606) >> 4) & 0x0101_0101_0101_0101
-        return nibbles + 0x3030_3030_3030_3030 + letters * 39
     }
 
     /// Text as the content of a JSON string.

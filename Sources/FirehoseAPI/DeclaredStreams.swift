@@ -22,7 +22,7 @@ package struct DeclaredStreams: Sendable {
     private let control: ControlPlane
     private let logger: Logger
 
-    /// Declares streams of a registry; `isStrict` as for `IngestServer`.
+    /// Declares streams of a registry; `isStrict` as for `FirehoseService`.
     package init(
         registry: any DeliveryStreamRegistry,
         time: any TimeSource,

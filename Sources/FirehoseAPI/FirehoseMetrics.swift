@@ -1,10 +1,10 @@
 package import Metrics
 internal import Synchronization
 
-/// What is counted of requests, whatever stream they are for.
+/// What is counted of the API's requests, whatever stream they are for.
 ///
 /// Labels are the API's operations and error codes, which are few.
-package final class IngestMetrics: Sendable {
+package final class FirehoseMetrics: Sendable {
     private struct Call: Hashable {
         var operation: Operation?
         var code: String
@@ -15,18 +15,12 @@ package final class IngestMetrics: Sendable {
     }
     private let factory: any MetricsFactory
     private let made = Mutex(Made())
-    /// Connections that are open now.
-    let connections: Meter
 
     /// Counts at a factory.
-    package init(_ factory: any MetricsFactory) {
-        self.factory = factory
-        connections = Meter(label: "hydrant_connections_open", factory: factory)
-        connections.set(0)
-    }
+    package init(_ factory: any MetricsFactory) { self.factory = factory }
 
     /// Those of the process's own factory.
-    package static var inherited: IngestMetrics { IngestMetrics(MetricsSystem.factory) }
+    package static var inherited: FirehoseMetrics { FirehoseMetrics(MetricsSystem.factory) }
 
     /// A request is answered; `code` is AWS's, nil for success.
     func answered(_ operation: Operation?, code: String?) {
@@ -66,6 +60,5 @@ package final class IngestMetrics: Sendable {
         "hydrant_api_requests_total":
             "Calls of the API, by operation and error code (OK for none).",
         "hydrant_api_latency_seconds": "How long calls of the control plane take, by operation.",
-        "hydrant_connections_open": "Connections of clients that are open.",
     ]
 }

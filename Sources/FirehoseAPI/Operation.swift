@@ -20,12 +20,25 @@ package enum Operation: String, CaseIterable, Sendable {
     /// Whether AWS does not have it.
     private var isOwn: Bool { self == .flushDeliveryStream || self == .tailDeliveryStream }
 
+    /// What stands before the names of AWS's operations in `X-Amz-Target`, and before our own.
+    private static let targetPrefix = "Firehose_20150804."
+    private static let ownTargetPrefix = "Hydrant_20261121."
+
     private static let byTarget = Dictionary(
         uniqueKeysWithValues: allCases.map { operation in
-            let prefix = operation.isOwn ? "Hydrant_20261121." : "Firehose_20150804."
-            return (prefix + operation.rawValue, operation)
+            ((operation.isOwn ? ownTargetPrefix : targetPrefix) + operation.rawValue, operation)
         }
     )
+    private static let actions = Dictionary(
+        uniqueKeysWithValues: allCases.map { operation in
+            (operation, (operation.isOwn ? "hydrant:" : "firehose:") + operation.rawValue)
+        }
+    )
+
+    /// Whether a target is one of this API, be the operation known or not.
+    static func isTarget(_ target: String) -> Bool {
+        [targetPrefix, ownTargetPrefix].contains { target.utf8.starts(with: $0.utf8) }
+    }
 
     /// Finds the operation that an `X-Amz-Target` header names.
     package init(target: String?) throws(FirehoseError) {
@@ -44,7 +57,7 @@ package enum Operation: String, CaseIterable, Sendable {
     }
 
     /// Its name in policies.
-    var action: String { (isOwn ? "hydrant:" : "firehose:") + rawValue }
+    var action: String { Self.actions[self] ?? "" }
 
     /// What the operation takes.
     var input: Shape {

@@ -1,95 +1,50 @@
 internal import Glibc
-package import Logging
-internal import Metrics
+internal import Logging
 internal import NIOCore
 internal import NIOHTTP1
 internal import NIOPosix
-package import Records
 internal import ServiceLifecycle
-internal import Synchronization
 
 /// The HTTP server.
-package final class IngestServer: Service {
-    private let host: String
-    private let port: Int
-    private let service: IngestService
-    private let transportSecurity: TransportSecurity?
+package final class HTTPServer: Service {
+    private let configuration: HTTPServerConfiguration
+    private let core: ServerCore
     private let onListening: @Sendable (_ host: String, _ port: Int) -> Void
-    private let logger: Logger
 
     /// Requests under way may finish for so long after the order to stop.
     private static let gracePeriod = Duration.seconds(5)
 
-    /// A server that is to listen on `host` and `port`; 0 stands for any free port.
-    ///
-    /// `onListening` is called once with the address that it got.
+    /// A server of some services.
     ///
     /// - Parameters:
-    ///   - host: An address or a name.
-    ///   - port: A port.
-    ///   - appender: Takes records.
-    ///   - registry: Keeps the streams.
-    ///   - streamOperator: Serves the operations that AWS does not have; nil for none.
-    ///   - isStrict: With the API model's own patterns where they would be relaxed otherwise.
-    ///   - access: Who may do what; nil lets everybody do everything.
-    ///   - transportSecurity: TLS; nil for none.
+    ///   - configuration: How the server behaves.
+    ///   - services: What it serves; at least one.
     ///   - pages: What is read by GET, by path.
-    ///   - metrics: What is counted.
-    ///   - time: The clock.
-    ///   - options: How the server behaves.
-    ///   - logger: Where it logs.
-    ///   - onListening: See above.
+    ///   - onListening: Called once with the address that the server got.
     package init(
-        host: String,
-        port: Int,
-        appender: any RecordAppender,
-        registry: any DeliveryStreamRegistry,
-        streamOperator: (any StreamOperator)? = nil,
-        isStrict: Bool = false,
-        access: AccessControl? = nil,
-        transportSecurity: TransportSecurity? = nil,
+        _ configuration: HTTPServerConfiguration,
+        services: [any HTTPService],
         pages: [String: StatusPage] = [:],
-        metrics: IngestMetrics = .inherited,
-        time: any TimeSource,
-        options: IngestOptions = IngestOptions(),
-        logger: Logger,
         onListening: @escaping @Sendable (_ host: String, _ port: Int) -> Void
     ) {
-        self.host = host
-        self.port = port
+        self.configuration = configuration
         self.onListening = onListening
-        self.logger = logger
-        self.transportSecurity = transportSecurity
-        service = IngestService(
-            appender: appender,
-            control: ControlPlane(
-                registry: registry,
-                time: time,
-                isStrict: isStrict,
-                streamOperator: streamOperator
-            ),
-            access: access,
-            pages: pages,
-            metrics: metrics,
-            time: time,
-            options: options,
-            logger: logger
-        )
+        core = ServerCore(configuration, services: services, pages: pages)
     }
 
     /// Serves until the graceful shutdown or cancellation; then finishes what was begun.
     package func run() async throws {
         let group = MultiThreadedEventLoopGroup(numberOfThreads: System.coreCount)
         let connections = Connections(
-            maximum: service.options.maximumConnections,
-            service.metrics.connections
+            maximum: configuration.limits.maximumConnections,
+            configuration.metrics.connections
         )
         let outcome: Result<Void, any Error>
         do {
             let channel = try await bindServer(group, connections)
             onListening(
-                channel.localAddress?.ipAddress ?? host,
-                channel.localAddress?.port ?? port
+                channel.localAddress?.ipAddress ?? configuration.host,
+                channel.localAddress?.port ?? configuration.port
             )
             let (orders, order) = AsyncStream.makeStream(of: Void.self)
             await withTaskCancellationOrGracefulShutdownHandler {
@@ -97,7 +52,7 @@ package final class IngestServer: Service {
             } onCancelOrGracefulShutdown: {
                 order.finish()
             }
-            logger.info("no longer accepting connections")
+            configuration.logger.info("no longer accepting connections")
             try? await channel.close()  // an error says that it is closed already
             await connections.quiesce(within: Self.gracePeriod, on: group.next())
             outcome = .success(())
@@ -112,6 +67,8 @@ package final class IngestServer: Service {
         _ group: MultiThreadedEventLoopGroup,
         _ connections: Connections
     ) async throws -> any Channel {
+        let host = configuration.host
+        let port = configuration.port
         do {
             return try await bootstrap(group, connections).bind(host: host, port: port).get()
         } catch {
@@ -138,8 +95,8 @@ package final class IngestServer: Service {
     )
         -> ServerBootstrap
     {
-        let service = service
-        let transportSecurity = transportSecurity
+        let core = core
+        let transportSecurity = configuration.transportSecurity
         return ServerBootstrap(group: group)
             .serverChannelOption(.backlog, value: 1024)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
@@ -166,7 +123,7 @@ package final class IngestServer: Service {
                     // A client that does not read its answers is not read from either.
                     try sync.addHandler(BackPressureHandler())
                     try sync.configureHTTPServerPipeline(withErrorHandling: true)
-                    try sync.addHandler(FirehoseHandler(service))
+                    try sync.addHandler(HTTPHandler(core))
                 }
             }
     }
@@ -179,45 +136,3 @@ package struct ListenError: Error, CustomStringConvertible {
 }
 
 private struct TooManyConnections: Error {}
-
-/// The open connections, for the bound on their number and for the end.
-private final class Connections: Sendable {
-    private let maximum: Int
-    private let meter: Meter
-    private let channels = Mutex<[ObjectIdentifier: any Channel]>([:])
-
-    init(maximum: Int, _ meter: Meter) {
-        self.maximum = maximum
-        self.meter = meter
-    }
-
-    /// Takes a new connection in; false where there are enough.
-    func add(_ channel: any Channel) -> Bool {
-        let isTaken = channels.withLock { channels in
-            guard channels.count < maximum else { return false }
-            channels[ObjectIdentifier(channel)] = channel
-            return true
-        }
-        if isTaken {
-            meter.increment()
-            channel.closeFuture.whenComplete { _ in
-                self.meter.decrement()
-                self.channels.withLock { $0[ObjectIdentifier(channel)] = nil }
-            }
-        }
-        return isTaken
-    }
-
-    /// Has each connection finish its request and close; closes what is left after the period.
-    func quiesce(within period: Duration, on eventLoop: any EventLoop) async {
-        let open = channels.withLock { Array($0.values) }
-        for channel in open {
-            channel.pipeline.fireUserInboundEventTriggered(ChannelShouldQuiesceEvent())
-        }
-        let deadline = eventLoop.scheduleTask(in: TimeAmount(period)) {
-            for channel in open { channel.close(promise: nil) }
-        }
-        for channel in open { try? await channel.closeFuture.get() }
-        deadline.cancel()
-    }
-}

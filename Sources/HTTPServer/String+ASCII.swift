@@ -2,7 +2,7 @@ extension String {
     /// Whether this is an ASCII text, in any case, that is given in lower case.
     ///
     /// By bytes: Swift's own comparison normalises, which takes long for texts that are made for it.
-    func isASCII(_ lowercased: StaticString) -> Bool {
+    package func isASCII(_ lowercased: StaticString) -> Bool {
         guard utf8.count == lowercased.utf8CodeUnitCount else { return false }
         var small = lowercased.utf8Start
         for byte in utf8 {
@@ -11,10 +11,5 @@ extension String {
             small += 1
         }
         return true
-    }
-
-    /// The first `count` Unicode scalars: a character may have any number of them.
-    func unicodeScalarPrefix(_ count: Int) -> String {
-        String(unicodeScalars.prefix(count))
     }
 }

@@ -3,8 +3,9 @@ internal import DeliveryStreams
 internal import Destinations
 internal import DurableLog
 internal import Egress
+internal import FirehoseAPI
 internal import Foundation
-internal import Ingest
+internal import HTTPServer
 internal import Logging
 internal import Observability
 internal import Platform
@@ -14,7 +15,7 @@ internal import SigV4
 internal import Transforms
 internal import UnixSignals
 
-/// Builds log, delivery and ingest, in that order, and stops them in reverse.
+/// Builds log, delivery and server, in that order, and stops them in reverse.
 struct Assembly {
     private let group: ServiceGroup
     private let engine: Engine
@@ -125,19 +126,26 @@ struct Assembly {
         pages["/metrics"] = StatusPage(contentType: PrometheusRegistry.contentType) {
             await page.value()
         }
-        let ingest = IngestServer(
-            host: settings.host,
-            port: settings.port,
-            appender: registry,
-            registry: registry,
-            streamOperator: registry,
+        let firehose = FirehoseService(
+            .init(appender: registry, registry: registry, streamOperator: registry),
             isStrict: isStrict,
-            access: access,
-            transportSecurity: transportSecurity,
-            pages: pages,
-            metrics: IngestMetrics(metrics),
+            metrics: FirehoseMetrics(metrics),
             time: time,
             logger: serverLogs[.ingest]
+        )
+        var configuration = HTTPServerConfiguration(
+            host: settings.host,
+            port: settings.port,
+            metrics: HTTPServerMetrics(metrics),
+            time: time,
+            logger: serverLogs[.ingest]
+        )
+        configuration.access = access
+        configuration.transportSecurity = transportSecurity
+        let server = HTTPServer(
+            configuration,
+            services: [firehose],
+            pages: pages
         ) { host, port in
             let scheme = transportSecurity == nil ? "http" : "https"
             let address = host.contains(":") ? "[\(host)]" : host
@@ -181,7 +189,7 @@ struct Assembly {
                             logger: logger
                         )
                     ),
-                    .init(service: ingest, failureTerminationBehavior: .gracefullyShutdownGroup),
+                    .init(service: server, failureTerminationBehavior: .gracefullyShutdownGroup),
                     .init(service: Farewell(health: health)),
                 ],
                 gracefulShutdownSignals: [.sigterm, .sigint],

@@ -4,7 +4,7 @@ import Records
 import TestSupport
 import Testing
 
-@testable import Ingest
+@testable import FirehoseAPI
 
 @Suite struct ControlJSONTests {
     private static let factor =

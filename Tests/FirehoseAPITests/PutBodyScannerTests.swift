@@ -1,5 +1,5 @@
+import FirehoseAPI
 import Foundation
-import Ingest
 import JSON
 import Records
 import TestSupport

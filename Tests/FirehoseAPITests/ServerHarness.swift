@@ -1,9 +1,8 @@
 import Egress
+import FirehoseAPI
 import Foundation
-import Ingest
+import HTTPServer
 import Logging
-import NIOCore
-import NIOPosix
 import Records
 import Synchronization
 import TestSupport
@@ -17,6 +16,9 @@ final class FakeBackend: RecordAppender, DeliveryStreamRegistry {
             refusal: FirehoseError?.none
         )
     )
+
+    /// All that the API needs.
+    var all: FirehoseService.Backend { .init(appender: self, registry: self) }
 
     var batches: [RecordBatch] { state.withLock { $0.batches } }
 
@@ -95,26 +97,16 @@ final class FakeBackend: RecordAppender, DeliveryStreamRegistry {
     }
 }
 
-/// A running server on a free port, a client, and raw connections.
+/// A running server on a free port, and a client.
 func withServer(
-    _ options: IngestOptions = IngestOptions(),
     _ body: (_ backend: FakeBackend, _ port: Int, _ client: HTTPClient) async throws -> Void
 ) async throws {
     let backend = FakeBackend()
     let (ports, port) = AsyncStream.makeStream(of: Int.self)
-    let server = IngestServer(
-        host: "127.0.0.1",
-        port: 0,
-        appender: backend,
-        registry: backend,
-        pages: [
-            "/health": StatusPage(contentType: "application/json") {
-                StatusPage.Content(#"{"status":"ok"}"#)
-            }
-        ],
-        time: SystemTime(),
-        options: options,
-        logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
+    let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
+    let server = HTTPServer(
+        HTTPServerConfiguration(host: "127.0.0.1", port: 0, time: SystemTime(), logger: logger),
+        services: [FirehoseService(backend.all, time: SystemTime(), logger: logger)]
     ) { _, number in port.yield(number) }
     let running = Task { try await server.run() }
     let client = HTTPClient()
@@ -125,28 +117,4 @@ func withServer(
     client.shutDown()
     running.cancel()
     try await running.value
-}
-
-/// Sends bytes on a connection of its own and gives all that comes back until the server closes it,
-/// or until `enough` says so.
-func exchange(
-    _ port: Int,
-    _ parts: [String],
-    enough: @escaping @Sendable (String) -> Bool = { _ in false }
-) async throws -> String {
-    let channel = try await ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)
-        .connect(host: "127.0.0.1", port: port) { channel in
-            channel.eventLoop.makeCompletedFuture {
-                try NIOAsyncChannel<ByteBuffer, ByteBuffer>(wrappingChannelSynchronously: channel)
-            }
-        }
-    return try await channel.executeThenClose { inbound, outbound in
-        for part in parts { try await outbound.write(ByteBuffer(string: part)) }
-        var text = ""
-        for try await buffer in inbound {
-            text += String(buffer: buffer)
-            if enough(text) { break }
-        }
-        return text
-    }
 }

@@ -1,79 +1,25 @@
 import Egress
-import Foundation
-import Ingest
+import HTTPServer
 import Records
 import TestSupport
 import Testing
 
-@Suite(.timeLimit(.minutes(1))) struct IngestServerTests {
-    private static let one = #"{"DeliveryStreamName":"s","Record":{"Data":"aGk="}}"#
+@Suite(.timeLimit(.minutes(1))) struct HTTPServerTests {
+    private static let one = "hello"
 
-    private static func head(_ operation: String, _ more: String = "") -> String {
-        "POST / HTTP/1.1\r\nHost: h\r\nX-Amz-Target: Firehose_20150804.\(operation)\r\n\(more)"
+    private static func head(_ more: String = "") -> String {
+        "POST / HTTP/1.1\r\nHost: h\r\nX-Amz-Target: Echo.Say\r\n\(more)"
     }
 
-    private static func put(_ body: String = one, _ more: String = "") -> String {
-        head("PutRecord", "\(more)Content-Length: \(body.utf8.count)\r\n\r\n\(body)")
-    }
-
-    private func call(
-        _ client: HTTPClient,
-        _ port: Int,
-        _ operation: String,
-        _ body: String
-    ) async throws -> (status: Int, json: [String: Any]) {
-        let response = try await client.send(
-            HTTPRequest(
-                method: "POST",
-                url: "http://127.0.0.1:\(port)/",
-                headers: [("X-Amz-Target", "Firehose_20150804.\(operation)")],
-                body: .bytes(Array(body.utf8))
-            )
-        )
-        #expect(response.header("x-amzn-RequestId")?.count == 36)
-        #expect(response.header("Content-Type") == "application/x-amz-json-1.1")
-        let json = try JSONSerialization.jsonObject(with: Data(response.body))
-        return (response.status, json as? [String: Any] ?? [:])
-    }
-
-    @Test func `a put is answered with the id that its record got`() async throws {
-        try await withServer { backend, port, client in
-            let (status, json) = try await call(client, port, "PutRecord", Self.one)
-            #expect(status == 200)
-            #expect(json["RecordId"] as? String == "0000000000000abc0000000000000010")
-            #expect(json["Encrypted"] as? Bool == false)
-            #expect(backend.batches.first?.records == [Array("hi".utf8)])
-        }
-    }
-
-    @Test func `a batch is answered entry by entry`() async throws {
-        try await withServer { backend, port, client in
-            let body = #"{"DeliveryStreamName":"s","Records":[{"Data":""},{"Data":"QQ=="}]}"#
-            let (_, json) = try await call(client, port, "PutRecordBatch", body)
-            let entries = json["RequestResponses"] as? [[String: String]]
-            #expect(entries?.map { $0["RecordId"]?.suffix(2) } == ["10", "11"])
-            #expect(json["FailedPutCount"] as? Int == 0)
-            backend.refuse(with: .slowDown)
-            let (status, refused) = try await call(client, port, "PutRecordBatch", body)
-            #expect(status == 200)
-            #expect(refused["FailedPutCount"] as? Int == 2)
-            let failed = refused["RequestResponses"] as? [[String: String]]
-            #expect(
-                failed?.last
-                    == ["ErrorCode": "ServiceUnavailableException", "ErrorMessage": "Slow down."]
-            )
-            let single = try await call(client, port, "PutRecord", Self.one)
-            #expect(single.status == 503)
-            #expect(single.json["__type"] as? String == "ServiceUnavailableException")
-        }
+    private static func say(_ body: String = one, _ more: String = "") -> String {
+        head("\(more)Content-Length: \(body.utf8.count)\r\n\r\n\(body)")
     }
 
     @Test func `pipelined requests are answered in order on one connection`() async throws {
         try await withServer { _, port, _ in
-            let parts = [Self.put() + Self.put("{") + Self.put(Self.one, "Connection: close\r\n")]
+            let parts = [Self.say("a") + Self.say("b") + Self.say("c", "Connection: close\r\n")]
             let text = try await exchange(port, parts)
-            let codes = text.matches(of: #/HTTP\/1\.1 (\d+)/#).map { $0.1 }
-            #expect(codes == ["200", "400", "200"])
+            #expect(text.matches(of: #/Echo said: (\w)/#).map { $0.1 } == ["a", "b", "c"])
         }
     }
 
@@ -83,28 +29,27 @@ import Testing
                 port,
                 [
                     Self.head(
-                        "PutRecord",
                         "Expect: 100-continue\r\nContent-Length: \(Self.one.utf8.count)\r\n\r\n"
                     ),
                     Self.one,
                 ]
-            ) { $0.contains("RecordId") }
+            ) { $0.contains("said:") }
             #expect(text.hasPrefix("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK"))
         }
     }
 
     @Test func `too large a body is answered 413, before it is sent and while it is`() async throws
     {
-        try await withServer { backend, port, _ in
+        try await withServer { service, port, _ in
             let early = try await exchange(
                 port,
-                [Self.head("PutRecord", "Expect: 100-continue\r\nContent-Length: 9000000\r\n\r\n")]
-            ) { $0.contains("RequestEntityTooLarge") }
+                [Self.head("Expect: 100-continue\r\nContent-Length: 9000000\r\n\r\n")]
+            ) { $0.contains("too large") }
             #expect(early.hasPrefix("HTTP/1.1 413"))
             let whole = try await exchange(
                 port,
                 [
-                    Self.head("PutRecord", "Content-Length: 9000000\r\n\r\n"),
+                    Self.head("Content-Length: 9000000\r\n\r\n"),
                     String(repeating: "x", count: 9_000_000),
                 ]
             )
@@ -112,51 +57,50 @@ import Testing
             let chunk = "100000\r\n" + String(repeating: "x", count: 0x100000) + "\r\n"
             let chunked = try await exchange(
                 port,
-                [Self.head("PutRecord", "Transfer-Encoding: chunked\r\n\r\n")]
+                [Self.head("Transfer-Encoding: chunked\r\n\r\n")]
                     + [String](repeating: chunk, count: 9) + ["0\r\n\r\n"]
             )
             #expect(chunked.hasPrefix("HTTP/1.1 413"))
-            #expect(backend.batches.isEmpty)
+            #expect(service.bodies.isEmpty)
         }
     }
 
     @Test func `chunked bodies in small pieces are put together`() async throws {
-        try await withServer { backend, port, _ in
+        try await withServer { service, port, _ in
             let pieces = Self.one.map { "1\r\n\($0)\r\n" } + ["0\r\n\r\n"]
             let text = try await exchange(
                 port,
-                [Self.head("PutRecord", "Transfer-Encoding: chunked\r\n\r\n")] + pieces
-            ) { $0.contains("RecordId") }
+                [Self.head("Transfer-Encoding: chunked\r\n\r\n")] + pieces
+            ) { $0.contains("said:") }
             #expect(text.hasPrefix("HTTP/1.1 200"))
-            #expect(backend.batches.first?.records == [Array("hi".utf8)])
+            #expect(service.bodies == [Self.one])
         }
     }
 
     @Test func `idle and slow connections are closed in time`() async throws {
-        let options = IngestOptions(
+        let limits = HTTPServerLimits(
             idleTimeout: .seconds(1),
             requestTimeout: .seconds(1)
         )
-        try await withServer(options) { _, port, _ in
+        try await withServer(limits) { _, port, _ in
             let idle = try await exchange(port, [])
             let slowHead = try await exchange(port, ["POST / HT"])
             #expect(idle == "" && slowHead == "")
             let slow = try await exchange(
                 port,
-                [Self.head("PutRecord", "Content-Length: 100\r\n\r\nabc")]
+                [Self.head("Content-Length: 100\r\n\r\nabc")]
             )
-            #expect(slow.hasPrefix("HTTP/1.1 408"))
+            #expect(slow.hasPrefix("HTTP/1.1 408") && slow.hasSuffix("Echo: too slow"))
         }
     }
 
     @Test func `requests wait for memory, and none is lost`() async throws {
         // Room for one body at a time.
-        let options = IngestOptions(
+        let limits = HTTPServerLimits(
             maximumBodiesInMemoryBytes: Limits.maximumRequestBodyBytes
         )
-        try await withServer(options) { backend, port, _ in
-            let text = String(repeating: "QUJD", count: 300_000)
-            let body = #"{"DeliveryStreamName":"s","Record":{"Data":"\#(text)"}}"#
+        try await withServer(limits) { service, port, _ in
+            let body = String(repeating: "QUJD", count: 300_000)
             try await withThrowingTaskGroup(of: String.self) { group in
                 for index in 0..<20 {
                     group.addTask {
@@ -167,24 +111,24 @@ import Testing
                             port,
                             index % 3 == 0
                                 ? [
-                                    Self.head("PutRecord", chunked),
+                                    Self.head(chunked),
                                     "\(size)\r\n\(body)\r\n0\r\n\r\n",
                                 ]
-                                : [Self.head("PutRecord", length), body]
-                        ) { $0.contains("RecordId") }
+                                : [Self.head(length), body]
+                        ) { $0.contains("said:") }
                     }
                 }
                 for try await text in group { #expect(text.hasPrefix("HTTP/1.1 200")) }
             }
-            #expect(backend.batches.count == 20)
+            #expect(service.bodies.count == 20)
         }
     }
 
     @Test func `connections that break in the middle give their memory back`() async throws {
-        let options = IngestOptions(
+        let limits = HTTPServerLimits(
             maximumBodiesInMemoryBytes: Limits.maximumRequestBodyBytes
         )
-        try await withServer(options) { _, port, client in
+        try await withServer(limits) { _, port, client in
             for _ in 0..<5 {
                 await withTaskGroup(of: Void.self) { group in
                     for _ in 0..<6 {
@@ -193,15 +137,17 @@ import Testing
                                 port,
                                 [
                                     "GET /health HTTP/1.1\r\n\r\n"
-                                        + Self.head("PutRecord", "Content-Length: 8000000\r\n\r\nx")
+                                        + Self.head("Content-Length: 8000000\r\n\r\nx")
                                 ]
                             ) { $0.contains("ok") }
                         }
                     }
                 }
             }
-            let (status, _) = try await call(client, port, "PutRecord", Self.one)
-            #expect(status == 200)
+            let response = try await client.send(
+                HTTPRequest(method: "POST", url: "http://127.0.0.1:\(port)/", body: .bytes([0x61]))
+            )
+            #expect(response.status == 200)
         }
     }
 
@@ -209,50 +155,32 @@ import Testing
         try await withServer { _, port, _ in
             let flood = String(repeating: "GET /health HTTP/1.1\r\n\r\n", count: 40_000)
             let last = "GET /health HTTP/1.1\r\nConnection: close\r\n\r\n"
-            let text = try await exchange(port, [Self.put() + flood + last])
+            let text = try await exchange(port, [Self.say() + flood + last])
             #expect(text.matches(of: #/HTTP\/1\.1 200/#).count == 40_002)
         }
     }
 
     @Test func `a request that begins after the connection was refused takes nothing`() async throws
     {
-        let options = IngestOptions(
+        let limits = HTTPServerLimits(
             maximumBodiesInMemoryBytes: Limits.maximumRequestBodyBytes
         )
-        try await withServer(options) { _, port, client in
+        try await withServer(limits) { _, port, client in
             let chunk = "900000\r\n" + String(repeating: "x", count: 0x900000) + "\r\n"
             for _ in 0..<3 {
                 let text = try await exchange(
                     port,
                     [
-                        Self.head("PutRecord", "Transfer-Encoding: chunked\r\n\r\n"), chunk,
-                        "0\r\n\r\n" + Self.head("PutRecord", "Content-Length: 8388608\r\n\r\nabc"),
+                        Self.head("Transfer-Encoding: chunked\r\n\r\n"), chunk,
+                        "0\r\n\r\n" + Self.head("Content-Length: 8388608\r\n\r\nabc"),
                     ]
                 )
                 #expect(text.hasPrefix("HTTP/1.1 413"))
             }
-            let (status, _) = try await call(client, port, "PutRecord", Self.one)
-            #expect(status == 200)
-        }
-    }
-
-    @Test func `however much is wrong with a request, the answer is short`() async throws {
-        try await withServer { _, port, client in
-            let entries = [String](repeating: "{}", count: 500_000).joined(separator: ",")
             let response = try await client.send(
-                HTTPRequest(
-                    method: "POST",
-                    url: "http://127.0.0.1:\(port)/",
-                    headers: [("X-Amz-Target", "Firehose_20150804.PutRecordBatch")],
-                    body: .bytes(
-                        Array(#"{"DeliveryStreamName":"s","Records":[\#(entries)]}"#.utf8)
-                    )
-                )
+                HTTPRequest(method: "POST", url: "http://127.0.0.1:\(port)/", body: .bytes([0x61]))
             )
-            #expect(response.status == 400)
-            #expect(response.body.count < 4000)
-            let text = String(decoding: response.body, as: UTF8.self)
-            #expect(text.contains("501 validation errors detected"))
+            #expect(response.status == 200)
         }
     }
 
@@ -265,49 +193,60 @@ import Testing
             #expect(head.hasSuffix("\r\n\r\n"))
             let upgrade = try await exchange(
                 port,
-                [Self.put(Self.one, "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n")]
+                [Self.say(Self.one, "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n")]
             )
-            #expect(upgrade.contains("RecordId") && upgrade.contains("Connection: close"))
+            #expect(upgrade.contains("said:") && upgrade.contains("Connection: close"))
         }
     }
 
-    @Test func `a control-plane body has a bound of its own, packed or not`() async throws {
+    @Test func `pages are read by GET and HEAD, other paths and methods are refused`() async throws
+    {
         try await withServer { _, port, client in
-            let (status, json) = try await call(
-                client,
-                port,
-                "CreateDeliveryStream",
-                #"{"x":"\#(String(repeating: "y", count: 300_000))"}"#
-            )
-            #expect(status == 413)
-            #expect(json["__type"] as? String == "RequestEntityTooLargeException")
-        }
-    }
-
-    @Test func `health is answered, other places and methods are not`() async throws {
-        try await withServer { _, port, client in
-            for (method, path, expected) in [
-                ("GET", "/health", 200), ("HEAD", "/health", 200), ("GET", "/", 405),
-                ("POST", "/elsewhere", 404),
+            for (method, path, status, allowed) in [
+                ("GET", "/health", 200, nil), ("HEAD", "/health", 200, nil),
+                ("GET", "/sick?now", 503, nil), ("POST", "/health", 405, "GET, HEAD"),
+                ("GET", "/", 405, "POST"), ("POST", "/elsewhere", 404, nil),
+                ("POST", "/?x", 200, nil),
             ] {
                 let response = try await client.send(
                     HTTPRequest(method: method, url: "http://127.0.0.1:\(port)\(path)")
                 )
-                #expect(response.status == expected, "\(method) \(path)")
+                #expect(response.status == status, "\(method) \(path)")
+                #expect(response.header("Allow") == allowed)
+                #expect(response.header("x-amzn-RequestId")?.count == 36)
+                if status == 404 || status == 405 {
+                    let text = String(decoding: response.body, as: UTF8.self)
+                    #expect(text.hasSuffix("here"), "no service has the request: \(text)")
+                }
             }
         }
     }
 
-    @Test func `each known operation is found and others are refused`() async throws {
-        try await withServer { _, port, client in
-            for operation in ["Nothing", "CreateDeliveryStream2"] {
-                let (status, json) = try await call(client, port, operation, "{}")
-                #expect(status == 400)
-                #expect(json["__type"] as? String == "UnknownOperationException")
+    @Test func `a request goes to the service that claims it, or else to the first`() async throws {
+        let other = EchoService(prefix: "Other")
+        try await withServer(others: [other]) { first, port, client in
+            for (target, prefix) in [
+                ("Echo.Say", "Echo"), ("Other.Say", "Other"), ("Nobody.Say", "Echo"),
+            ] {
+                let response = try await client.send(
+                    HTTPRequest(
+                        method: "POST",
+                        url: "http://127.0.0.1:\(port)/",
+                        headers: [("X-Amz-Target", target)],
+                        body: .bytes(Array(target.utf8))
+                    )
+                )
+                let text = String(decoding: response.body, as: UTF8.self)
+                #expect(text == "\(prefix) said: \(target)")
             }
-            let (status, json) = try await call(client, port, "DescribeDeliveryStream", "{}")
-            #expect(status == 400)
-            #expect(json["__type"] as? String == "ValidationException")
+            #expect(first.bodies == ["Echo.Say", "Nobody.Say"])
+            #expect(other.bodies == ["Other.Say"])
+            // So does what the server refuses itself.
+            let early = try await exchange(
+                port,
+                ["POST / HTTP/1.1\r\nX-Amz-Target: Other.Say\r\nContent-Length: 9000000\r\n\r\n"]
+            ) { $0.contains("too large") }
+            #expect(early.hasSuffix("Other: too large"))
         }
     }
 }

@@ -1,4 +1,3 @@
-internal import Foundation
 internal import JSON
 internal import Platform
 internal import Records
@@ -12,89 +11,94 @@ struct CredentialsFile {
     }
 
     var keys: [AccessKey] = []
-    /// In the order of `keys`.
-    var policies: [AccessPolicy] = []
+    /// Who signs with each, in the order of `keys`.
+    var callers: [Caller] = []
 
-    private static let shape = Shape.structure(
-        .required(
-            "keys",
-            .list(
-                .structure(
-                    .required("accessKeyId", .secret(1...128, #"[A-Za-z0-9_.\-]+"#)),
-                    .required("secretAccessKey", .secret(1...1024)),
-                    .optional("sessionToken", .secret(1...4096, "[!-~]+")),
-                    .optional("expires", .text(1...64)),
-                    .required(
-                        "allow",
-                        .list(
-                            .structure(
-                                .required("actions", .list(.text(1...128), count: 1...100)),
-                                .required("streams", .list(.text(1...128), count: 1...1000))
-                            ),
-                            count: 1...100
-                        )
-                    )
-                ),
-                count: 1...10_000
-            )
-        )
+    private static let keyIDs = StrictObject.TextRule(
+        length: 1...128,
+        allows: { byte in
+            switch byte {
+            case UInt8(ascii: "A")...UInt8(ascii: "Z"), UInt8(ascii: "a")...UInt8(ascii: "z"),
+                UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "_"), UInt8(ascii: "."),
+                UInt8(ascii: "-"):
+                true
+            default: false
+            }
+        },
+        allowed: "ASCII letters, digits, '_', '.' and '-'"
     )
+    private static let secrets = StrictObject.TextRule(length: 1...1024)
+    private static let tokens = StrictObject.TextRule(
+        length: 1...4096,
+        allows: { (UInt8(ascii: "!")...UInt8(ascii: "~")).contains($0) },
+        allowed: "printable ASCII characters without blanks"
+    )
+    private static let moments = StrictObject.TextRule(length: 1...64)
+    private static let patterns = StrictObject.TextRule(length: 1...128)
 
-    init(path: String) throws(Failure) {
+    /// Reads a file whose keys may be allowed some of `actions`.
+    init(path: String, actions: [String]) throws(Failure) {
         do {
-            let bytes = try SecretFile.read(path)
-            let json = try JSONCursor.value(of: bytes)
-            let content = try Self.shape.decode(json, unknown: .refused)
-            var problems = ConstraintViolations()
-            Self.shape.check(content, isStrict: true, &problems)
-            try problems.check()
-            for key in content["keys"]?.array ?? [] { try add(key) }
+            let json = try JSONCursor.value(of: try SecretFile.read(path))
+            let file = try StrictObject(json, members: ["keys"])
+            for (key, place) in try file.items("keys", count: 1...10_000) {
+                try add(key, at: place, actions)
+            }
         } catch let error as JSONCursor.Failure {
             throw Failure(
                 description: "the credentials file \(path) is not valid JSON: \(error)"
             )
-        } catch let error as FirehoseError {
+        } catch let error as StrictObject.Mistake {
             throw Failure(description: "the credentials file \(path): \(error.message)")
         } catch {
             throw Failure(description: "the credentials file cannot be used: \(error)")
         }
     }
 
-    private mutating func add(_ key: JSONValue) throws(FirehoseError) {
-        let id = key["accessKeyId"]?.string ?? ""
-        guard !keys.contains(where: { $0.credentials.accessKeyID == id }) else {
-            throw FirehoseError(.validation, "the key \(id) is there more than once")
+    private mutating func add(
+        _ value: JSONValue,
+        at place: String,
+        _ actions: [String]
+    ) throws(StrictObject.Mistake) {
+        let key = try StrictObject(
+            value,
+            at: place,
+            members: ["accessKeyId", "secretAccessKey", "sessionToken", "expires", "allow"]
+        )
+        let credentials = Credentials(
+            accessKeyID: try key.text("accessKeyId", Self.keyIDs),
+            secretAccessKey: try key.text("secretAccessKey", Self.secrets),
+            sessionToken: try key.optionalText("sessionToken", Self.tokens)
+        )
+        let id = credentials.accessKeyID
+        guard !callers.contains(where: { $0.accessKeyID == id }) else {
+            throw StrictObject.Mistake("the key \(id) is there more than once")
         }
         var policy = AccessPolicy()
-        for rule in key["allow"]?.array ?? [] {
-            let actions = (rule["actions"]?.array ?? []).compactMap(\.string)
-            for action in actions where !Self.isKnown(action) {
-                throw FirehoseError(
-                    .validation,
-                    "the key \(id) allows \(action), which matches no action of Firehose"
+        for (value, place) in try key.items("allow", count: 1...100) {
+            let rule = try StrictObject(value, at: place, members: ["actions", "streams"])
+            let patterns = try rule.texts("actions", count: 1...100, Self.patterns)
+                .map(ActionPattern.init)
+            for pattern in patterns where !actions.contains(where: { pattern.matches($0) }) {
+                throw StrictObject.Mistake(
+                    "the key \(id) allows \(pattern.text), which matches no action of this server"
                 )
             }
-            let streams = (rule["streams"]?.array ?? []).compactMap(\.string)
-            policy.allow(actions: actions, streams: streams)
+            let streams = try rule.texts("streams", count: 1...1000, Self.patterns)
+            policy.allow(patterns, of: actions, streams: streams)
         }
-        let credentials = Credentials(
-            accessKeyID: id,
-            secretAccessKey: key["secretAccessKey"]?.string ?? "",
-            sessionToken: key["sessionToken"]?.string
-        )
-        let expires = try key["expires"]?.string.map { text throws(FirehoseError) in
+        let expires = try key.optionalText("expires", Self.moments).map {
+            text throws(StrictObject.Mistake) in
             try Self.moment(text, id)
         }
         keys.append(AccessKey(credentials: credentials, expires: expires))
-        policies.append(policy)
+        callers.append(Caller(accessKeyID: id, policy: policy))
     }
 
-    private static func isKnown(_ action: String) -> Bool {
-        let glob = Glob(action.lowercased())
-        return Operation.allCases.contains { glob.matches($0.action.lowercased()) }
-    }
-
-    private static func moment(_ text: String, _ id: String) throws(FirehoseError) -> Timestamp {
+    private static func moment(
+        _ text: String,
+        _ id: String
+    ) throws(StrictObject.Mistake) -> Timestamp {
         let marks: [Int: UInt8] = [
             4: UInt8(ascii: "-"), 7: UInt8(ascii: "-"), 10: UInt8(ascii: "T"),
             13: UInt8(ascii: ":"), 16: UInt8(ascii: ":"), 19: UInt8(ascii: "Z"),
@@ -104,8 +108,7 @@ struct CredentialsFile {
         guard bytes.count == 20, marks.allSatisfy({ bytes[$0] == $1 }),
             let moment = Timestamp(basicDateTime: String(decoding: basic, as: UTF8.self))
         else {
-            throw FirehoseError(
-                .validation,
+            throw StrictObject.Mistake(
                 "the key \(id) expires at '\(text)', which is no time in UTC such as "
                     + "2030-01-31T12:00:00Z"
             )
