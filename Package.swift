@@ -123,10 +123,17 @@ let package = Package(
             ]
         ),
         library(
-            "Ingest",
+            "HTTPServer",
             [
-                "Records", "JSON", "Platform", "Compression", "CKernels", "SigV4", nioCore,
-                nioPosix, nioHTTP1, nioSSL, crypto, logging, metrics, lifecycle,
+                "Records", "JSON", "Platform", "SigV4", nioCore, nioPosix, nioHTTP1, nioSSL,
+                crypto, logging, metrics, lifecycle,
+            ]
+        ),
+        library(
+            "FirehoseAPI",
+            [
+                "HTTPServer", "Records", "JSON", "Platform", "Compression", "CKernels", nioCore,
+                logging, metrics,
             ]
         ),
         library("Client", ["Records", "JSON", "Platform", "SigV4", "Egress", crypto]),
@@ -135,8 +142,8 @@ let package = Package(
             dependencies: [
                 "Records", "JSON", "Platform", "SigV4", "Egress", "Encryption", "DurableLog",
                 "Compression",
-                "Destinations", "Delivery", "Transforms", "DeliveryStreams", "Ingest", "Client",
-                "Observability",
+                "Destinations", "Delivery", "Transforms", "DeliveryStreams", "HTTPServer",
+                "FirehoseAPI", "Client", "Observability",
                 logging, metrics, lifecycle, systemPackage,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Configuration", package: "swift-configuration"),
@@ -202,6 +209,16 @@ let package = Package(
             ]
         ),
         tests("Client", ["Records"]),
-        tests("Ingest", ["Records", "JSON", "Egress", nioCore, nioPosix, logging]),
+        tests(
+            "HTTPServer",
+            [
+                "Records", "JSON", "Platform", "SigV4", "Egress", nioCore, nioPosix, nioHTTP1,
+                crypto, logging,
+            ]
+        ),
+        tests(
+            "FirehoseAPI",
+            ["HTTPServer", "Records", "JSON", "Egress", nioCore, nioHTTP1, logging]
+        ),
     ]
 )

@@ -1,7 +1,8 @@
 internal import Delivery
 internal import DeliveryStreams
+internal import FirehoseAPI
 internal import Foundation
-internal import Ingest
+internal import HTTPServer
 internal import Logging
 internal import Observability
 internal import Platform
@@ -9,7 +10,7 @@ internal import Records
 internal import ServiceLifecycle
 internal import UnixSignals
 
-/// Builds log, delivery and ingest, in that order, and stops them in reverse.
+/// Builds log, delivery and server, in that order, and stops them in reverse.
 struct Assembly {
     private let group: ServiceGroup
     private let engine: Engine
@@ -29,7 +30,7 @@ struct Assembly {
             freshnessBound: .seconds(settings.records.freshnessBound),
             time: context.time
         )
-        let ingest = Self.ingest(context, access, delivery.registry, health)
+        let server = Self.server(context, access, delivery.registry, health)
         access.warn(host: settings.listening.host, context.logger)
         declaredPath = settings.streams.streams
         declared = DeclaredStreams(
@@ -52,7 +53,7 @@ struct Assembly {
                 .init(service: Repeats(logs: context.logs)),
                 .init(service: engine),
                 .init(service: access.reloader(context.logger)),
-                .init(service: ingest, failureTerminationBehavior: .gracefullyShutdownGroup),
+                .init(service: server, failureTerminationBehavior: .gracefullyShutdownGroup),
                 .init(service: Farewell(health: health)),
             ],
             context.logger
@@ -88,26 +89,33 @@ struct Assembly {
         setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
     }
 
-    private static func ingest(
+    private static func server(
         _ context: ServerContext,
         _ access: Access,
         _ registry: StreamRegistry,
         _ health: HealthPages
-    ) -> IngestServer {
-        let scheme = access.transportSecurity == nil ? "http" : "https"
-        return IngestServer(
-            host: context.settings.listening.host,
-            port: context.settings.listening.port,
-            appender: registry,
-            registry: registry,
-            streamOperator: registry,
+    ) -> HTTPServer {
+        let firehose = FirehoseService(
+            .init(appender: registry, registry: registry, streamOperator: registry),
             isStrict: context.settings.streams.strictAws,
-            access: access.control,
-            transportSecurity: access.transportSecurity,
-            pages: health.pages.merging(["/metrics": metricsPage(context, registry)]) { $1 },
-            metrics: IngestMetrics(context.metrics),
+            metrics: FirehoseMetrics(context.metrics),
             time: context.time,
             logger: context.logs[.ingest]
+        )
+        var configuration = HTTPServerConfiguration(
+            host: context.settings.listening.host,
+            port: context.settings.listening.port,
+            metrics: HTTPServerMetrics(context.metrics),
+            time: context.time,
+            logger: context.logs[.ingest]
+        )
+        configuration.access = access.control
+        configuration.transportSecurity = access.transportSecurity
+        let scheme = access.transportSecurity == nil ? "http" : "https"
+        return HTTPServer(
+            configuration,
+            services: [firehose],
+            pages: health.pages.merging(["/metrics": metricsPage(context, registry)]) { $1 }
         ) { host, port in
             let address = host.contains(":") ? "[\(host)]" : host
             print("hydrant is listening on \(scheme)://\(address):\(port)")

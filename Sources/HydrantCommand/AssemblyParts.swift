@@ -4,7 +4,7 @@ internal import Destinations
 internal import DurableLog
 internal import Egress
 internal import Encryption
-internal import Ingest
+internal import HTTPServer
 internal import Logging
 internal import Observability
 internal import Platform

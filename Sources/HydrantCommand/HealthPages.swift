@@ -1,7 +1,7 @@
 internal import Delivery
 internal import DeliveryStreams
 internal import Foundation
-internal import Ingest
+internal import HTTPServer
 internal import JSON
 internal import Observability
 internal import Platform

@@ -1,7 +1,8 @@
 internal import Delivery
 internal import DeliveryStreams
+internal import FirehoseAPI
 internal import Foundation
-internal import Ingest
+internal import HTTPServer
 internal import Metrics
 internal import Observability
 internal import Records
@@ -17,7 +18,8 @@ final class ServerMetrics: Sendable {
     private let sync: Metrics.Timer
 
     /// All that this server's metrics mean.
-    static let help = DeliveryMetrics.help.merging(IngestMetrics.help) { first, _ in first }
+    static let help = DeliveryMetrics.help.merging(FirehoseMetrics.help) { first, _ in first }
+        .merging(HTTPServerMetrics.help) { first, _ in first }
         .merging(
             [
                 "hydrant_build_info": "1, with the version as a label.",

@@ -1,13 +1,11 @@
-internal import Records
-
 /// What an Authorization header has behind its scheme.
 struct AuthorizationFields {
     private(set) var credential: ArraySlice<UInt8> = []
     private(set) var signedHeaders: ArraySlice<UInt8> = []
     private(set) var signature: ArraySlice<UInt8> = []
 
-    /// - Throws: `FirehoseError` for a part that is of no use or there twice.
-    init(_ text: ArraySlice<UInt8>) throws(FirehoseError) {
+    /// - Throws: `SignatureError` for a part that is of no use or there twice.
+    init(_ text: ArraySlice<UInt8>) throws(SignatureError) {
         for field in text.fields(separatedBy: UInt8(ascii: ",")) {
             let pair = field.drop { $0 == UInt8(ascii: " ") }
             if pair.isEmpty { continue }
@@ -21,7 +19,7 @@ struct AuthorizationFields {
             } else if name.elementsEqual("Signature".utf8), signature.isEmpty {
                 signature = value
             } else {
-                throw FirehoseError(
+                throw SignatureError(
                     .incompleteSignature,
                     "Authorization header has a part that is none of Credential, SignedHeaders and "
                         + "Signature, or one of them twice."

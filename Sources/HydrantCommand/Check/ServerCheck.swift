@@ -3,8 +3,9 @@ internal import DeliveryStreams
 internal import Destinations
 internal import Egress
 internal import Encryption
+internal import FirehoseAPI
 internal import Foundation
-internal import Ingest
+internal import HTTPServer
 internal import Logging
 internal import Platform
 internal import Records
