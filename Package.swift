@@ -44,22 +44,28 @@ let package = Package(
     platforms: [.macOS(.v26)],
     products: [.executable(name: "hydrant", targets: ["hydrant"])],
     dependencies: [
-        .package(url: "https://github.com/apple/swift-nio.git", from: "2.101.0"),
-        .package(url: "https://github.com/apple/swift-nio-ssl.git", from: "2.37.0"),
-        .package(url: "https://github.com/apple/swift-crypto.git", from: "4.5.0"),
-        .package(url: "https://github.com/apple/swift-log.git", from: "1.16.0"),
-        .package(url: "https://github.com/apple/swift-metrics.git", from: "2.13.0"),
-        .package(url: "https://github.com/apple/swift-argument-parser.git", from: "1.8.0"),
-        .package(url: "https://github.com/apple/swift-configuration.git", from: "1.4.0"),
+        .package(url: "https://github.com/apple/swift-nio.git", .upToNextMinor(from: "2.101.0")),
+        .package(url: "https://github.com/apple/swift-nio-ssl.git", .upToNextMinor(from: "2.37.0")),
+        .package(url: "https://github.com/apple/swift-crypto.git", .upToNextMinor(from: "4.5.0")),
+        .package(url: "https://github.com/apple/swift-log.git", .upToNextMinor(from: "1.16.0")),
+        .package(url: "https://github.com/apple/swift-metrics.git", .upToNextMinor(from: "2.13.0")),
+        .package(
+            url: "https://github.com/apple/swift-argument-parser.git",
+            .upToNextMinor(from: "1.8.0")
+        ),
+        .package(
+            url: "https://github.com/apple/swift-configuration.git",
+            .upToNextMinor(from: "1.4.0")
+        ),
         .package(
             url: "https://github.com/swiftlang/swift-subprocess.git",
-            from: "1.0.0",
+            .upToNextMinor(from: "1.0.0"),
             traits: []
         ),
-        .package(url: "https://github.com/apple/swift-system.git", from: "1.5.0"),
+        .package(url: "https://github.com/apple/swift-system.git", .upToNextMinor(from: "1.8.0")),
         .package(
             url: "https://github.com/swift-server/swift-service-lifecycle.git",
-            from: "2.13.0"
+            .upToNextMinor(from: "2.13.0")
         ),
     ],
     targets: [
@@ -79,7 +85,7 @@ let package = Package(
         library("Records", ["JSON"]),
         library("Compression", ["CZlib"]),
         library("Observability", ["Platform", "Records", coreMetrics]),
-        library("SigV4", ["Records", crypto]),
+        library("SigV4", ["Records", "Platform", crypto]),
         library("Egress", ["CCurl", "Platform"]),
         library("Encryption", ["Platform", crypto]),
         library("DurableLog", ["Records", "Platform", "Encryption", logging]),
@@ -123,7 +129,7 @@ let package = Package(
                 nioPosix, nioHTTP1, nioSSL, crypto, logging, metrics, lifecycle,
             ]
         ),
-        library("Client", ["Records", "JSON", "SigV4", "Egress", crypto]),
+        library("Client", ["Records", "JSON", "Platform", "SigV4", "Egress", crypto]),
         .target(
             name: "HydrantCommand",
             dependencies: [
@@ -166,7 +172,7 @@ let package = Package(
         tests("JSON"),
         tests("Compression", ["CZlib"]),
         tests("Observability", ["Platform", "Records", coreMetrics]),
-        tests("SigV4", ["Records", crypto]),
+        tests("SigV4", ["Records", "Platform", crypto]),
         tests("Egress", ["Platform", nioCore, nioPosix]),
         tests("Encryption", ["Platform"]),
         tests("DurableLog", ["Records", "Platform", "Encryption", logging]),

@@ -2,6 +2,7 @@ internal import Crypto
 internal import Egress
 internal import Foundation
 package import JSON
+internal import Platform
 package import Records
 internal import SigV4
 
@@ -91,7 +92,7 @@ package final class FirehoseClient: Sendable {
         body += #"{"DeliveryStreamName":"\#(stream)","Records":["#.utf8
         for (index, record) in records.enumerated() {
             body += (index == 0 ? #"{"Data":""# : #"},{"Data":""#).utf8
-            body += Data(record).base64EncodedData()
+            record.withUnsafeBytes { Base64.append($0, to: &body) }
             body += #"""#.utf8
         }
         body += "}]}".utf8

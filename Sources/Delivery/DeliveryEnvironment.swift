@@ -65,11 +65,11 @@ package final class DeliveryEnvironment: Sendable {
     let spooler: Spooler
     let setAsideFolder: String
     /// Bounds the spool files of all streams.
-    let spoolPlaces = Places(Limits.maximumSpoolFiles)
+    let spoolPlaces = Semaphore(Limits.maximumSpoolFiles)
     /// Bounds the KiB of requests that are in memory, all streams together.
-    let requestMemory = Places(Limits.maximumRequestKibibytesInMemory)
+    let requestMemory = Semaphore(Limits.maximumRequestKibibytesInMemory)
     /// The same for streams whose last request brought nothing.
-    let troubledRequestMemory = Places(Limits.maximumTroubledRequestKibibytesInMemory)
+    let troubledRequestMemory = Semaphore(Limits.maximumTroubledRequestKibibytesInMemory)
     let copyGates = CopyGates()
 
     /// Delivery that spools into one folder, and sets aside in another.

@@ -24,7 +24,7 @@ package final class PipelineContext: Sendable {
     let metrics: PipelineMetrics
     let requests: RecordRequests
     /// One COPY at a time.
-    let copyPlaces = Places(1)
+    let copyPlaces = Semaphore(1)
     /// The stream's destination as it is configured now.
     let destination = Mutex<DestinationConfiguration?>(nil)
 

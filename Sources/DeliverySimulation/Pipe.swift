@@ -114,9 +114,9 @@ struct Work {
     /// Not before.
     var due = Timestamp(milliseconds: 0)
     /// Records that the destination took, which the journal does not know yet.
-    var unwritten: Set<UInt64> = []
+    var unwritten: Set<RecordNumber> = []
     /// Records that it refused for good.
-    var refused: Set<UInt64> = []
+    var refused: Set<RecordNumber> = []
     /// Whether an attempt was made that had to be the last.
     var isLate = false
     /// Whether it took or refused anything since the start.

@@ -14,7 +14,7 @@ struct SimulatedLog {
     }
 
     struct Record {
-        var number: UInt64
+        var number: RecordNumber
         var content: Content
         var arrival: Timestamp
     }
@@ -23,7 +23,11 @@ struct SimulatedLog {
 
     mutating func append(_ content: Content, _ now: Timestamp, gap: UInt64) {
         records.append(
-            Record(number: (records.last?.number ?? 0) + 1 + gap, content: content, arrival: now)
+            Record(
+                number: RecordNumber((records.last?.number.value ?? 0) + 1 + gap),
+                content: content,
+                arrival: now
+            )
         )
     }
 

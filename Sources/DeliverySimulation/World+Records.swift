@@ -37,7 +37,7 @@ extension World {
     }
 
     /// The records of a part, by what was put.
-    private func numbers(_ place: LogMark, _ work: Work, _ p: Int) -> [(UInt64, UInt64)] {
+    private func numbers(_ place: LogMark, _ work: Work, _ p: Int) -> [(RecordNumber, UInt64)] {
         let end = pipes[p].log.cut(from: place, bytes: Self.partRecords, limit: work.end)
         return pipes[p].log.slice(place, end).compactMap { record in
             if case .record(let origin) = record.content { (record.number, origin) } else { nil }
@@ -65,8 +65,6 @@ extension World {
             }
         )
     }
-
-    private func name(_ work: Work, _ p: Int) -> String { "\(p)-\(work.sequence)" }
 
     private mutating func send(
         _ places: [Int],
@@ -111,11 +109,12 @@ extension World {
     }
 
     private mutating func checkSend(
-        _ numbers: [UInt64],
+        _ numbers: [RecordNumber],
         _ work: Work,
         _ p: Int,
         _ entry: JournalEntry
     ) {
+        checks.expect(!held.contains(name(work, p)), "a buffer that waits to be forgotten is done")
         let isDamaged = damaged.contains(name(work, p))
         for number in numbers {
             checks.expect(
@@ -127,7 +126,7 @@ extension World {
                 "what is refused for good is not sent again"
             )
             checks.expect(
-                isDamaged || !failedForGood.contains(number + (p == 1 ? 1_000_000 : 0)),
+                isDamaged || !failedForGood.contains(number.value + (p == 1 ? 1_000_000 : 0)),
                 "what is delivered as failed is not sent"
             )
         }
@@ -220,7 +219,7 @@ extension World {
         )
         if outside.objects[entry.plan.key] != nil {
             for record in kept.records {
-                failedForGood.insert(record.number + (p == 1 ? 1_000_000 : 0))
+                failedForGood.insert(record.number.value + (p == 1 ? 1_000_000 : 0))
             }
         }
         if isStored { machine.done() }

@@ -45,6 +45,7 @@ extension World {
 
     private mutating func settle(_ work: inout Work, _ p: Int) {
         guard let progress = pipes[p].machine.settled(work.sequence) else {
+            held.insert(name(work, p))
             work.stage = .over
             return
         }
@@ -68,6 +69,8 @@ extension World {
         work.stage = .forget(progress.finished)
     }
 
+    func name(_ work: Work, _ p: Int) -> String { "\(p)-\(work.sequence)" }
+
     // MARK: Objects
 
     /// The objects of a buffer, by their keys' ends: its own, and that of what failed before.
@@ -88,6 +91,7 @@ extension World {
         guard let entry = pipes[p].journal[work.sequence] else {
             return checks.expect(false, "a buffer is journalled before anything is stored")
         }
+        checks.expect(!held.contains(name(work, p)), "a buffer that waits to be forgotten is done")
         let objects = objects(work, p)
         if stored < objects.count {
             let key = entry.plan.key + objects[stored].suffix

@@ -32,6 +32,8 @@ struct World {
     var failedForGood: Set<UInt64> = []
     /// Buffers whose kept records were damaged: theirs may be sent again.
     var damaged: Set<String> = []
+    /// Buffers that were settled, and waited for an earlier one.
+    var held: Set<String> = []
     /// Records that were given to a transform.
     var transformed: Set<UInt64> = []
     /// Whether the clock was set back.
@@ -74,7 +76,7 @@ struct World {
         guard pipes[0].log.records.count < Self.mostRecords else { return }
         for _ in 0...random.below(3) {
             let gap = UInt64(random.below(3))
-            let number = (pipes[0].log.records.last?.number ?? 0) + 1 + gap
+            let number = (pipes[0].log.records.last?.number.value ?? 0) + 1 + gap
             pipes[0].log.append(.record(number), now, gap: gap)
         }
     }

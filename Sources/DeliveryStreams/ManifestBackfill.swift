@@ -1,7 +1,6 @@
 internal import Crypto
 internal import Delivery
 package import Destinations
-internal import Foundation
 internal import JSON
 internal import Platform
 package import Records
@@ -108,7 +107,7 @@ package struct ManifestBackfill: Sendable {
     /// - Throws: `CancellationError` alone.
     package func load(_ key: String) async throws -> Outcome {
         let rest = key.dropFirst((prefix + CopyPlan.errorManifests).count)
-        let uuid = UUID().uuidString.lowercased()
+        let uuid = UUIDText.random()
         do {
             // First, so that nothing is loaded that cannot be moved, or was moved by another.
             let content = try await store.content(bucket: bucket, key: key)

@@ -10,21 +10,18 @@ extension StreamRegistry: StreamOperator {
     ) throws(FirehoseError) -> TailedRecords {
         let active = try found(stream).get()
         let identity = active.log.identity
-        let end = active.log.tail.records
-        var start = end
-        if let place {
-            // One of a stream of the same name that is gone is no place in this one.
-            start = min(try Self.number(in: place, of: identity, "NextToken") ?? end, end)
+        // One of a stream of the same name that is gone is no place in this one.
+        let start = try place.flatMap { place throws(FirehoseError) in
+            try Self.number(in: place, of: identity, "NextToken")
         }
         let (records, skipped, next) = active.tap.records(
-            from: start,
-            tail: end,
+            from: start.map { RecordNumber($0) },
             logIdentity: identity
-        )
+        ) { active.log.nextRecord }
         return TailedRecords(
             records: records,
             skipped: skipped,
-            place: String(identity, radix: 16) + "." + String(next, radix: 16)
+            place: String(identity, radix: 16) + "." + String(next.value, radix: 16)
         )
     }
 

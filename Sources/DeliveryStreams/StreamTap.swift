@@ -18,16 +18,27 @@ final class TapMemory: Sendable {
 /// The last records of a stream that somebody watches; nothing while nobody does.
 final class StreamTap: Sendable {
     private struct Put {
-        var first: UInt64
         var batch: RecordBatch
-        /// Those of the batch that were taken.
-        var count: Int
+        /// Which of the batch were taken, and their numbers.
+        var receipt: AppendReceipt
         var arrival: Timestamp
+
+        func forEachRecord(_ body: (RecordNumber, UnsafeRawBufferPointer) -> Void) {
+            var index = 0
+            let count = receipt.recordCount
+            RecordLayout.forEachRecord(in: batch.payload) { data in
+                guard index < count else { return }
+                body(receipt.number(ofRecord: index), data)
+                index += 1
+            }
+        }
     }
     private struct State {
         var puts: [Put] = []
         /// The first that is remembered; those before it are gone.
         var head = 0
+        /// Every record from that number on is remembered.
+        var start: RecordNumber = 0
         var bytes = 0
         var lastAsked: ContinuousClock.Instant?
 
@@ -37,6 +48,7 @@ final class StreamTap: Sendable {
 
         mutating func dropFirst() {
             bytes -= StreamTap.bytes(of: puts[head].batch)
+            start = max(start, puts[head].receipt.runs.last?.end ?? start)
             head += 1
             guard head * 2 > puts.count else { return }
             puts.removeFirst(head)
@@ -74,12 +86,7 @@ final class StreamTap: Sendable {
     /// A batch is durable.
     func offer(_ batch: RecordBatch, _ receipt: AppendReceipt, now: () -> Timestamp) {
         guard isWatched.load(ordering: .relaxed) else { return }
-        let put = Put(
-            first: receipt.firstRecord,
-            batch: batch,
-            count: receipt.recordCount,
-            arrival: now()
-        )
+        let put = Put(batch: batch, receipt: receipt, arrival: now())
         state.withLock { state in
             guard isWatched.load(ordering: .relaxed) else { return }
             let before = state.bytes
@@ -117,13 +124,15 @@ final class StreamTap: Sendable {
         }
     }
 
-    /// The records of a log from number `start` on, and how many are forgotten before them; the
-    /// log's end is at `tail`.
+    /// The records of a log from number `start` on, by default from those to come, and how many are
+    /// forgotten before them; `end` gives the number behind what is durable.
+    ///
+    /// In a log whose numbers have gaps, no more than so many are forgotten.
     func records(
-        from start: UInt64,
-        tail: UInt64,
-        logIdentity: UInt64
-    ) -> (records: [TailedRecords.Record], skipped: UInt64, next: UInt64) {
+        from start: RecordNumber?,
+        logIdentity: UInt64,
+        end: () -> RecordNumber
+    ) -> (records: [TailedRecords.Record], skipped: UInt64, next: RecordNumber) {
         let now = time.instant()
         return state.withLock { state in
             let isNew = !isWatched.load(ordering: .relaxed)
@@ -131,21 +140,19 @@ final class StreamTap: Sendable {
                 isWatched.store(true, ordering: .relaxed)
                 watch()
             }
+            // A batch that was not offered since is durable by now: `end` is behind it.
+            let end = end()
+            if isNew { state.start = end }
             state.lastAsked = now
+            let start = min(start ?? end, end)
+            var next = max(start, state.start)
+            let skipped = next.value - start.value
             var records: [TailedRecords.Record] = []
-            // Before anybody watched, nothing was remembered.
-            var next = isNew ? max(tail, start) : start
-            var skipped = next - start
             var bytes = 0
-            for put in state.puts[state.head...] where put.first + UInt64(put.count) > next {
-                skipped += max(put.first, next) - next
-                next = max(put.first, next)
-                var number = put.first
-                RecordLayout.forEachRecord(in: put.batch.payload) { data in
-                    defer { number += 1 }
-                    guard number >= next, number < put.first + UInt64(put.count),
-                        bytes < Self.maximumAnswerBytes
-                    else { return }
+            for put in state.puts[state.head...] {
+                guard let last = put.receipt.runs.last, last.end > next else { continue }
+                put.forEachRecord { number, data in
+                    guard number >= next, bytes < Self.maximumAnswerBytes else { return }
                     bytes += data.count + Self.answerBytesOfRecord
                     records.append(
                         TailedRecords.Record(

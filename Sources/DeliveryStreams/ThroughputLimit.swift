@@ -1,3 +1,4 @@
+internal import Platform
 package import Records
 internal import Synchronization
 
@@ -41,25 +42,10 @@ package struct ThroughputLimits: Sendable {
 ///
 /// A token bucket for each quantity, which holds what a second brings.
 final class ThroughputLimiter: Sendable {
-    private struct Bucket {
-        let perSecond: Double
-        var tokens: Double
-
-        init?(_ perSecond: Int?) {
-            guard let perSecond else { return nil }
-            self.perSecond = Double(perSecond)
-            tokens = Double(perSecond)
-        }
-
-        mutating func refill(seconds: Double) {
-            tokens = min(perSecond, tokens + perSecond * seconds)
-        }
-    }
-
     private struct State {
-        var records: Bucket?
-        var requests: Bucket?
-        var bytes: Bucket?
+        var records: TokenBucket?
+        var requests: TokenBucket?
+        var bytes: TokenBucket?
         var refilled: Timestamp
     }
 
@@ -68,9 +54,9 @@ final class ThroughputLimiter: Sendable {
     init(_ limit: ThroughputLimit, now: Timestamp) {
         state = Mutex(
             State(
-                records: Bucket(limit.recordsPerSecond),
-                requests: Bucket(limit.requestsPerSecond),
-                bytes: Bucket(limit.bytesPerSecond),
+                records: limit.recordsPerSecond.map { TokenBucket(perSecond: $0) },
+                requests: limit.requestsPerSecond.map { TokenBucket(perSecond: $0) },
+                bytes: limit.bytesPerSecond.map { TokenBucket(perSecond: $0) },
                 refilled: now
             )
         )

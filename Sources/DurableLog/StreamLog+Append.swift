@@ -173,8 +173,12 @@ extension StreamLog {
             receipts.append(
                 AppendReceipt(
                     logIdentity: identity,
-                    firstRecord: mark.records,
-                    recordCount: pending.batch.recordCount,
+                    runs: [
+                        .init(
+                            first: RecordNumber(mark.records),
+                            count: pending.batch.recordCount
+                        )
+                    ],
                     isEncrypted: isEncrypted
                 )
             )

@@ -164,9 +164,12 @@ extension StreamLog {
         guard !records.isEmpty else { return }
         try body(
             .records(
-                UnsafeRawBufferPointer(rebasing: payload[start..<place]),
-                count: records.count,
-                arrival: frame.arrival
+                LogRecords(
+                    UnsafeRawBufferPointer(rebasing: payload[start..<place]),
+                    first: RecordNumber(frame.firstRecord) + Int(records.lowerBound),
+                    count: records.count,
+                    arrival: frame.arrival
+                )
             )
         )
     }

@@ -184,6 +184,9 @@ package final class StreamLog: RecordLog, Sendable {
 
     package var tail: LogMark { durable.withLock { $0.mark } }
 
+    /// Records are numbered as they are counted, without gaps.
+    package var nextRecord: RecordNumber { RecordNumber(tail.records) }
+
     package func wake(
         _ reader: String,
         atRecords records: UInt64,

@@ -40,14 +40,7 @@ package struct MasterKeys: Sendable {
 
     private static func bytes(_ line: String) -> [UInt8]? {
         guard line.utf8.count == 64 else { return Data(base64Encoded: line).map { [UInt8]($0) } }
-        var bytes: [UInt8] = []
-        var rest = line[...]
-        while !rest.isEmpty {
-            guard let byte = UInt8(rest.prefix(2), radix: 16) else { return nil }
-            bytes.append(byte)
-            rest = rest.dropFirst(2)
-        }
-        return bytes
+        return Hexadecimal.bytes(line.utf8, allowsCapitals: true)
     }
 
     /// Tells keys apart without telling anything of them.
@@ -143,10 +136,5 @@ package struct WrappedKey: Sendable, Hashable {
     package var bytes: [UInt8] { masterKeyID + encrypted }
 
     /// The master key's name in messages: 16 hexadecimal digits that tell nothing of the key.
-    package var masterKeyName: String {
-        masterKeyID.map { byte in
-            let digits = String(byte, radix: 16)
-            return digits.count == 1 ? "0" + digits : digits
-        }.joined()
-    }
+    package var masterKeyName: String { Hexadecimal.text(masterKeyID) }
 }

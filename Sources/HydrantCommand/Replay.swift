@@ -4,6 +4,7 @@ internal import DeliveryStreams
 internal import Destinations
 internal import Egress
 internal import Foundation
+internal import JSON
 internal import Records
 
 /// `hydrant replay`.

@@ -156,7 +156,7 @@ private struct ShownRecord: Encodable {
 
     mutating func setData(_ bytes: [UInt8]) {
         data = String(validating: bytes, as: UTF8.self)
-        if data == nil { dataBase64 = Data(bytes).base64EncodedString() }
+        if data == nil { dataBase64 = Base64.text(bytes) }
     }
 
     var json: String {

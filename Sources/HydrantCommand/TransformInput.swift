@@ -104,7 +104,7 @@ struct TransformInput {
                 )
             }
             var builder = TransformEvent.Builder(
-                invocationID: UUID().uuidString.lowercased(),
+                invocationID: UUIDText.random(),
                 streamARN: arn,
                 region: identity.region,
                 capacity: capacity

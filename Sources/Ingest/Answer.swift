@@ -1,5 +1,6 @@
 internal import NIOCore
 internal import NIOHTTP1
+internal import Platform
 internal import Records
 
 /// An answer, ready for the wire.
@@ -48,7 +49,7 @@ struct Answer {
         body.writeString(#"{"Encrypted":"#)
         body.writeString(receipt.isEncrypted ? "true" : "false")
         body.writeString(#","RecordId":""#)
-        body.writeRecordID(receipt, offset: 0)
+        body.writeRecordID(receipt.logIdentity, receipt.number(ofRecord: 0))
         body.writeString(#""}"#)
     }
 
@@ -63,7 +64,7 @@ struct Answer {
         body.writeString(#","FailedPutCount":\#(failed),"RequestResponses":["#)
         for index in 0..<receipt.recordCount {
             body.writeString(index == 0 ? #"{"RecordId":""# : #"},{"RecordId":""#)
-            body.writeRecordID(receipt, offset: UInt64(index))
+            body.writeRecordID(receipt.logIdentity, receipt.number(ofRecord: index))
             body.writeString("\"")
         }
         body.writeString("}")
@@ -102,25 +103,15 @@ extension ByteBuffer {
     /// A record's id: the log's number and the record's number in it, in hexadecimal.
     ///
     /// Opaque to clients, and never given twice.
-    fileprivate mutating func writeRecordID(_ receipt: AppendReceipt, offset: UInt64) {
-        writeHexadecimal(receipt.logIdentity)
-        writeHexadecimal(receipt.firstRecord + offset)
+    fileprivate mutating func writeRecordID(_ logIdentity: UInt64, _ number: RecordNumber) {
+        writeHexadecimal(logIdentity)
+        writeHexadecimal(number.value)
     }
 
     /// Sixteen hexadecimal digits.
     mutating func writeHexadecimal(_ number: UInt64) {
-        // Spreads the 16 nibbles over the bytes of two words, and turns each into its digit.
-        writeInteger(Self.digits(UInt32(truncatingIfNeeded: number >> 32)))
-        writeInteger(Self.digits(UInt32(truncatingIfNeeded: number)))
-    }
-
-    private static func digits(_ number: UInt32) -> UInt64 {
-        var nibbles = UInt64(number)
-        nibbles = (nibbles << 16 | nibbles) & 0x0000_ffff_0000_ffff
-        nibbles = (nibbles << 8 | nibbles) & 0x00ff_00ff_00ff_00ff
-        nibbles = (nibbles << 4 | nibbles) & 0x0f0f_0f0f_0f0f_0f0f
-        let letters = ((nibbles + 0x0606_0606_0606_0606) >> 4) & 0x0101_0101_0101_0101
-        return nibbles + 0x3030_3030_3030_3030 + letters * 39
+        writeInteger(Hexadecimal.digits(UInt32(truncatingIfNeeded: number >> 32)))
+        writeInteger(Hexadecimal.digits(UInt32(truncatingIfNeeded: number)))
     }
 
     /// Text as the content of a JSON string.

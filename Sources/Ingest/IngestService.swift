@@ -312,8 +312,8 @@ final class IngestService: Sendable {
         }
         facts["stream"] = "\(stream)"
         facts["records"] = "\(receipt.recordCount)"
-        let first = receipt.firstRecord
-        let last = first + UInt64(receipt.recordCount) - 1
+        let first = receipt.number(ofRecord: 0)
+        let last = receipt.number(ofRecord: receipt.recordCount - 1)
         facts["first_record_id"] = "\(RecordID(logIdentity: receipt.logIdentity, number: first))"
         facts["last_record_id"] = "\(RecordID(logIdentity: receipt.logIdentity, number: last))"
         logger.debug("put", metadata: facts)
@@ -354,16 +354,7 @@ final class HTTPDates: Sendable {
         let now = time.now()
         return current.withLock { current in
             if current.second == now.seconds { return current.text }
-            let civil = CivilTime(now)
-            let days = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"]
-            let months = [
-                "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
-            ]
-            let clock = [civil.hour, civil.minute, civil.second]
-                .map { CivilTime.padded($0, 2) }.joined(separator: ":")
-            let text =
-                "\(days[civil.weekday - 1]), \(CivilTime.padded(civil.day, 2)) "
-                + "\(months[civil.month - 1]) \(civil.year) \(clock) GMT"
+            let text = CivilTime(now).fixdate
             current = (now.seconds, text)
             return text
         }

@@ -50,6 +50,12 @@ package final class WorkerThreads: Sendable {
         guard queue.close() else { return }
         for thread in threads { pthread_join(thread, nil) }
     }
+
+    /// Nobody submits any more: the threads end behind what was submitted, and nobody waits for them.
+    deinit {
+        guard queue.close() else { return }
+        for thread in threads { pthread_detach(thread) }
+    }
 }
 
 /// Tells work on a thread that the task that waits for it was cancelled.

@@ -62,6 +62,18 @@ package struct CivilTime: Sendable, Hashable {
         basicDate + "T" + Self.padded(hour, 2) + Self.padded(minute, 2) + Self.padded(second, 2)
             + "Z"
     }
+
+    fileprivate static let months = [
+        "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+    ]
+    private static let weekdays = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"]
+
+    /// `Sun, 06 Nov 1994 08:49:37 GMT` (RFC 9110, section 5.6.7: IMF-fixdate), for a time in UTC.
+    package var fixdate: String {
+        let clock = [hour, minute, second].map { Self.padded($0, 2) }.joined(separator: ":")
+        return "\(Self.weekdays[weekday - 1]), \(Self.padded(day, 2)) \(Self.months[month - 1]) "
+            + "\(year) \(clock) GMT"
+    }
 }
 
 extension Timestamp {
@@ -104,11 +116,8 @@ extension Timestamp {
     /// The moment that an HTTP date says: `Sun, 06 Nov 1994 08:49:37 GMT` (RFC 9110, section 5.6.7).
     package init?(fixdate text: String) {
         let parts = text.split(whereSeparator: { $0 == " " || $0 == "," || $0 == ":" })
-        let months = [
-            "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
-        ]
         guard parts.count == 8, parts[7] == "GMT",
-            let month = months.firstIndex(of: String(parts[2])),
+            let month = CivilTime.months.firstIndex(of: String(parts[2])),
             let day = Int(parts[1]), let year = Int(parts[3]), let hour = Int(parts[4]),
             let minute = Int(parts[5]), let second = Int(parts[6])
         else { return nil }

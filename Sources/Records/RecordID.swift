@@ -3,16 +3,16 @@ package struct RecordID: Sendable, Hashable, CustomStringConvertible {
     /// The log's own number.
     package var logIdentity: UInt64
     /// The record's number in the log.
-    package var number: UInt64
+    package var number: RecordNumber
 
     /// An id.
-    package init(logIdentity: UInt64, number: UInt64) {
+    package init(logIdentity: UInt64, number: RecordNumber) {
         self.logIdentity = logIdentity
         self.number = number
     }
 
     /// 32 hexadecimal digits.
-    package var description: String { Self.digits(logIdentity) + Self.digits(number) }
+    package var description: String { Self.digits(logIdentity) + Self.digits(number.value) }
 
     private static func digits(_ number: UInt64) -> String {
         let text = String(number, radix: 16)

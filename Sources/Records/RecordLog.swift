@@ -18,6 +18,9 @@ package struct LogPosition: Sendable, Hashable, Comparable, Codable {
 }
 
 /// A place in a stream's log, and how much has gone by before it since the log began.
+///
+/// `records` and `bytes` only count. Which record stands behind a mark its position says, and what
+/// number that record has the log alone knows: see `RecordNumber`.
 package struct LogMark: Sendable, Hashable, Codable {
     /// The place.
     package var position: LogPosition
@@ -37,28 +40,51 @@ package struct LogMark: Sendable, Hashable, Codable {
     package static let start = LogMark(position: LogPosition(offset: 0), records: 0, bytes: 0)
 }
 
-/// What the log answers when a batch is on disk.
+/// What the log answers when a batch is on disk: which numbers its records have.
 package struct AppendReceipt: Sendable, Hashable {
+    /// Records with consecutive numbers.
+    package struct Run: Sendable, Hashable {
+        /// The number of the first.
+        package var first: RecordNumber
+        /// How many there are.
+        package var count: Int
+
+        /// A run.
+        package init(first: RecordNumber, count: Int) {
+            self.first = first
+            self.count = count
+        }
+
+        /// The number behind the last.
+        package var end: RecordNumber { first + count }
+    }
+
     /// The log's own number, random at creation: it tells a stream from a later one of its name.
     package var logIdentity: UInt64
-    /// The number of the batch's first record; the others follow.
-    package var firstRecord: UInt64
-    /// How many records it is for: the first ones of the batch, where a limit kept the others out.
-    package var recordCount: Int
+    /// The batch's records in their order, which is that of their numbers: the first ones of the batch,
+    /// where a limit kept the others out.
+    package var runs: [Run]
     /// Whether they are encrypted where they lie.
     package var isEncrypted: Bool
 
     /// A receipt.
-    package init(
-        logIdentity: UInt64,
-        firstRecord: UInt64,
-        recordCount: Int,
-        isEncrypted: Bool = false
-    ) {
+    package init(logIdentity: UInt64, runs: [Run], isEncrypted: Bool = false) {
         self.logIdentity = logIdentity
-        self.firstRecord = firstRecord
-        self.recordCount = recordCount
+        self.runs = runs
         self.isEncrypted = isEncrypted
+    }
+
+    /// How many records it is for.
+    package var recordCount: Int { runs.reduce(0) { $0 + $1.count } }
+
+    /// The number of one of the records, which are counted from 0.
+    package func number(ofRecord index: Int) -> RecordNumber {
+        var index = index
+        for run in runs {
+            if index < run.count { return run.first + index }
+            index -= run.count
+        }
+        preconditionFailure("the receipt is for fewer records")
     }
 }
 
@@ -102,6 +128,10 @@ package protocol RecordLog: AnyObject, Sendable {
     /// The end of what is durable.
     var tail: LogMark { get }
 
+    /// A number that no record at the end of what is durable or behind it falls short of, and every
+    /// record before it does.
+    var nextRecord: RecordNumber { get }
+
     /// Whether copies of the log's records must be encrypted as well: some of them are, or will be.
     var isEncryptionInUse: Bool { get }
 
@@ -140,10 +170,46 @@ package protocol RecordLog: AnyObject, Sendable {
 
 /// A piece of what a reader gets.
 package enum LogChunk {
-    /// Records of one batch, in the layout of `RecordBatch`; valid during the call alone.
-    case records(UnsafeRawBufferPointer, count: Int, arrival: Timestamp)
+    /// Records of one batch.
+    case records(LogRecords)
     /// A range that cannot be read back, with all that is left of it.
     case damaged(LogDamage)
+}
+
+/// Records of one batch with consecutive numbers; valid during the call that gives them alone.
+package struct LogRecords {
+    /// Their data, in the layout of `RecordBatch`.
+    package var layout: UnsafeRawBufferPointer
+    /// The number of the first.
+    package var first: RecordNumber
+    /// How many there are.
+    package var count: Int
+    /// When the batch arrived.
+    package var arrival: Timestamp
+
+    /// Records in `layout`.
+    package init(
+        _ layout: UnsafeRawBufferPointer,
+        first: RecordNumber,
+        count: Int,
+        arrival: Timestamp
+    ) {
+        self.layout = layout
+        self.first = first
+        self.count = count
+        self.arrival = arrival
+    }
+
+    /// Calls `body` with each record's bytes and number.
+    package func forEachRecord<Failure: Error>(
+        _ body: (UnsafeRawBufferPointer, RecordNumber) throws(Failure) -> Void
+    ) throws(Failure) {
+        var number = first
+        try RecordLayout.forEachRecord(in: layout) { record throws(Failure) in
+            try body(record, number)
+            number = number + 1
+        }
+    }
 }
 
 /// A part of the log that fails its checksum.

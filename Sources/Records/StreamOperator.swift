@@ -34,7 +34,7 @@ package struct TailedRecords: Sendable {
 
     /// The records, in order.
     package var records: [Record]
-    /// Records before those that nobody remembers.
+    /// Records before those that nobody remembers; no more than so many, where numbers have gaps.
     package var skipped: UInt64
     /// Where the next call goes on.
     package var place: String

@@ -1,4 +1,5 @@
 internal import Crypto
+internal import Platform
 package import Records
 internal import Synchronization
 

@@ -1,3 +1,4 @@
+internal import Platform
 internal import Records
 
 /// Reads a request's head as SigV4 does, and writes its canonical form.
@@ -165,7 +166,9 @@ struct SignedRequest {
 
     private static func signature(_ text: ArraySlice<UInt8>) throws(FirehoseError) -> [UInt8] {
         // Of another form, it is as wrong as one of this form can be.
-        guard let bytes = Hexadecimal.bytes(of64: text) else { throw .signatureMismatch }
+        guard text.count == 64, let bytes = Hexadecimal.bytes(text) else {
+            throw .signatureMismatch
+        }
         return bytes
     }
 

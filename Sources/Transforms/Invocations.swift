@@ -1,5 +1,4 @@
 internal import Delivery
-internal import Foundation
 internal import Logging
 internal import Platform
 internal import Records
@@ -68,12 +67,11 @@ struct Invocations: Sendable {
         -> (request: TransformSlice.Request, next: Int)?
     {
         let context = batch.context
-        return try await batch.stage.environment.threads.run { [slice, source, batch] _ in
+        return try await batch.stage.environment.threads.run { [slice, source] _ in
             let identity = context.environment.identity
             return slice.request(
                 from: start,
                 source,
-                firstRecord: batch.start.records,
                 logIdentity: context.log.identity,
                 streamARN: identity.arn(ofStream: context.stream),
                 region: identity.region
@@ -101,7 +99,7 @@ struct Invocations: Sendable {
         let (stage, context) = (batch.stage, batch.context)
         var retrier = Retrier(Self.delays, context.time)
         return try await retrier.attempts { attempt in
-            event.renew(UUID().uuidString.lowercased())
+            event.renew(UUIDText.random())
             let began = ContinuousClock.now
             do {
                 let bytes = try await stage.invoke(event)

@@ -9,7 +9,7 @@ package final class TransformEnvironment: Sendable {
     /// Runs programs; none are accepted without it.
     package let host: TransformHost?
     /// Bounds the batches that are being transformed, all streams together.
-    let places: Places
+    let places: Semaphore
     /// For reading, unpacking and encoding what is transformed.
     let threads = WorkerThreads(count: 2)
 
@@ -19,7 +19,7 @@ package final class TransformEnvironment: Sendable {
         maximumBatches: Int = Limits.defaultMaximumTransformBatches
     ) {
         self.host = host
-        places = Places(maximumBatches)
+        places = Semaphore(maximumBatches)
     }
 
     /// Waits for what is under way on the threads, and ends them.

@@ -7,6 +7,7 @@ struct SourceRecords: Sendable {
     let block: Block
     private var ends: [Int] = []
     private(set) var arrivals: [Timestamp] = []
+    private(set) var numbers: [RecordNumber] = []
     /// Parts of the log that could not be read.
     private(set) var damaged: [LogDamage] = []
 
@@ -21,13 +22,14 @@ struct SourceRecords: Sendable {
         try log.read(from: start, to: end) { chunk in
             switch chunk {
             case .damaged(let damage): damaged.append(damage)
-            case .records(let layout, _, let arrival):
-                RecordLayout.forEachRecord(in: layout) { record in
+            case .records(let records):
+                records.forEachRecord { record, number in
                     UnsafeMutableRawBufferPointer(rebasing: block.space[block.count...])
                         .copyMemory(from: record)
                     block.count += record.count
                     ends.append(block.count)
-                    arrivals.append(arrival)
+                    arrivals.append(records.arrival)
+                    numbers.append(number)
                 }
             }
         }
@@ -101,7 +103,6 @@ struct TransformSlice: Sendable {
     func request(
         from start: Int,
         _ source: SourceRecords,
-        firstRecord: UInt64,
         logIdentity: UInt64,
         streamARN: String,
         region: String
@@ -137,7 +138,7 @@ struct TransformSlice: Sendable {
             ) { space in
                 RecordIdentifier.write(
                     prefix,
-                    record: firstRecord + UInt64(place.record),
+                    record: source.numbers[place.record],
                     piece: place.piece,
                     to: space
                 )
@@ -173,12 +174,12 @@ enum RecordIdentifier {
     /// The id of a record, and of its pieces by number.
     static func write(
         _ prefix: [UInt8],
-        record: UInt64,
+        record: RecordNumber,
         piece: Int,
         to space: UnsafeMutableRawBufferPointer
     ) {
         space.copyBytes(from: prefix)
-        writeDigits(of: record, to: space, 22..<42)
+        writeDigits(of: record.value, to: space, 22..<42)
         writeDigits(of: UInt64(piece), to: space, 42..<48)
     }
 

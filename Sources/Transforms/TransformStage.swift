@@ -106,18 +106,18 @@ package final class TransformStage: BufferProcessor {
     /// The place is taken before the batch has its turn, so that no batch holds one while it waits for
     /// another without.
     private func begin() async throws -> Bool {
-        try await environment.places.take()
+        try await environment.places.acquire()
         let isUsed = use.withLock { use in
             if !use.isRetired { use.batches += 1 }
             return !use.isRetired
         }
-        if !isUsed { environment.places.giveBack() }
+        if !isUsed { environment.places.release() }
         return isUsed
     }
 
     /// A batch is over.
     func end() {
-        environment.places.giveBack()
+        environment.places.release()
         let isLast = use.withLock { use in
             use.batches -= 1
             return use.isRetired && use.batches == 0

@@ -52,7 +52,7 @@ import Testing
 
     private func failed(_ number: UInt64, isSetAside: Bool = false) -> FailedRecord {
         FailedRecord(
-            number: number,
+            number: RecordNumber(number),
             failure: DeliveryFailure(code: "Code.\(number)", message: "why \(number), Zürich"),
             attempts: Int(number) + 1,
             endedAt: Timestamp(milliseconds: 1000 + Int64(number)),

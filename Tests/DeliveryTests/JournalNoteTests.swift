@@ -23,7 +23,7 @@ import Testing
 
     @Test func `progress says which records are delivered`() {
         let progress = DeliveryProgress(next: 10, open: [2, 5, 9])
-        let delivered = (0..<12).filter { progress.isDelivered(UInt64($0)) }
+        let delivered = (0..<12).filter { progress.isDelivered(RecordNumber(UInt64($0))) }
         #expect(delivered == [0, 1, 3, 4, 6, 7, 8])
     }
 
@@ -33,12 +33,15 @@ import Testing
             func progress() -> DeliveryProgress {
                 let next = UInt64.random(in: 0...12, using: &generator)
                 let open = (0..<next).filter { _ in Bool.random(using: &generator) }
-                return DeliveryProgress(next: next, open: open)
+                return DeliveryProgress(
+                    next: RecordNumber(next),
+                    open: open.map { RecordNumber($0) }
+                )
             }
             let (one, other) = (progress(), progress())
             var together = one
             together.merge(other)
-            for number in UInt64(0)..<14 {
+            for number in (UInt64(0)..<14).map({ RecordNumber($0) }) {
                 #expect(
                     together.isDelivered(number)
                         == (one.isDelivered(number) || other.isDelivered(number))

@@ -150,7 +150,7 @@ import Testing
                 .init(
                     range: start..<start + text.utf8.count,
                     arrival: Timestamp(milliseconds: 0),
-                    number: UInt64(number)
+                    number: RecordNumber(UInt64(number))
                 )
             )
             start += text.utf8.count

@@ -87,10 +87,10 @@ final class LogHarness {
             to: end ?? log.tail
         ) { chunk in
             switch chunk {
-            case .records(let layout, let count, _):
+            case .records(let chunk):
                 let before = records.count
-                RecordLayout.forEachRecord(in: layout) { records.append(Array($0)) }
-                precondition(records.count - before == count)
+                chunk.forEachRecord { record, _ in records.append(Array(record)) }
+                precondition(records.count - before == chunk.count)
             case .damaged(let damage): damaged.append(damage)
             }
         }

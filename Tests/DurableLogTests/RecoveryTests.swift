@@ -161,7 +161,7 @@ import Testing
         )
         #expect(log.tail == encrypted)
         let receipt = try await log.append([numbered(6)])
-        #expect(receipt.firstRecord == 5)
+        #expect(receipt.number(ofRecord: 0) == 5)
         #expect(log.tail.position > encrypted.position)
     }
 

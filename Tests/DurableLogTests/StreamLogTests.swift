@@ -18,7 +18,7 @@ import Testing
                 generator.bytes(Int.random(in: 0...2000, using: &generator))
             }
             let receipt = try await harness.append(batch)
-            #expect(receipt.firstRecord == UInt64(all.count))
+            #expect(receipt.number(ofRecord: 0) == RecordNumber(UInt64(all.count)))
             all += batch
             if round % 30 == 29 { try harness.reopen() }
         }

@@ -30,7 +30,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "JSON": set(),
     "Records": {"JSON"},
     "Compression": {"CZlib"},
-    "SigV4": {"Records", "Crypto"},
+    "SigV4": {"Records", "Platform", "Crypto"},
     "Encryption": {"Platform", "Crypto"},
     "Egress": {"CCurl", "Platform"},
     "Observability": {"Platform", "Records", "CoreMetrics"},
@@ -46,9 +46,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "DeliveryStreams": ENGINE | {"Delivery", "Transforms", "Crypto", "Logging", "Metrics"},
     "HTTPServer": NIO | {"SigV4", "Platform", "Records", "Logging", "Metrics", "ServiceLifecycle"},
     "FirehoseAPI": {
-        "HTTPServer", "Records", "JSON", "Compression", "CKernels", "NIOCore", "Logging", "Metrics",
+        "HTTPServer", "Records", "JSON", "Platform", "Compression", "CKernels", "NIOCore", "Logging",
+        "Metrics",
     },
-    "Client": {"Records", "JSON", "SigV4", "Egress", "Crypto"},
+    "Client": {"Records", "JSON", "Platform", "SigV4", "Egress", "Crypto"},
     "TestSupport": {"Records", "Platform"},
     "DeliveryTesting": ENGINE
     | PROCESSORS

@@ -39,8 +39,7 @@ final class FakeBackend: RecordAppender, DeliveryStreamRegistry {
                     ?? .success(
                         AppendReceipt(
                             logIdentity: 0xabc,
-                            firstRecord: 0x10,
-                            recordCount: batch.recordCount
+                            runs: [.init(first: 0x10, count: batch.recordCount)]
                         )
                     )
             )

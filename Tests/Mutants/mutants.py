@@ -106,13 +106,13 @@ MUTANTS = [
         "the time to give up begins anew with a restart",
         RECORDS,
         "if !isWaitedOut, !isResumed { clock.start = nil }",
-        "if !isWaitedOut { clock.start = nil }",
+        "if !isWaitedOut, !isResumed || true { clock.start = nil }",
     ),
     (
         "a server that was started gives up at once",
         ALLOWANCE,
         "max(duration - used, least - (now - serverStart))",
-        "duration - used",
+        "max(duration - used, min(.zero, least - (now - serverStart)))",
     ),
     (
         "records are given up while their bucket is away",

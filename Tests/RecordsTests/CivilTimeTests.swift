@@ -38,4 +38,16 @@ import Testing
         #expect(Timestamp(milliseconds: -1).seconds == -1)
         #expect(CivilTime(Timestamp(milliseconds: -1)).millisecond == 999)
     }
+
+    @Test func `an HTTP date is written as it is read`() throws {
+        let text = "Sun, 06 Nov 1994 08:49:37 GMT"
+        let moment = try #require(Timestamp(fixdate: text))
+        #expect(CivilTime(moment).fixdate == text)
+        var generator = SeededGenerator(seed: 8)
+        for _ in 0..<1000 {
+            let seconds = Int64.random(in: 0...4_000_000_000, using: &generator)
+            let moment = Timestamp(milliseconds: seconds * 1000)
+            #expect(Timestamp(fixdate: CivilTime(moment).fixdate) == moment)
+        }
+    }
 }

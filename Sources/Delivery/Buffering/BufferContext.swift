@@ -23,9 +23,12 @@ package enum BufferContext {
             facts["last_outcome"] = "\(last)"
         } else {
             // Ids as PutRecord answers them.
-            let identity = context.log.identity
-            facts["first_record_id"] = "\(RecordID(logIdentity: identity, number: first))"
-            facts["last_record_id"] = "\(RecordID(logIdentity: identity, number: last))"
+            func identifier(_ count: UInt64) -> RecordID {
+                // As logs without gaps number them.
+                RecordID(logIdentity: context.log.identity, number: RecordNumber(count))
+            }
+            facts["first_record_id"] = "\(identifier(first))"
+            facts["last_record_id"] = "\(identifier(last))"
         }
         return try await $facts.withValue(facts) { try await body() }
     }

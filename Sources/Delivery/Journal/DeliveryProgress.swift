@@ -1,18 +1,20 @@
+package import Records
+
 /// How far a buffer whose records go one by one has come.
 package struct DeliveryProgress: Sendable, Codable, Hashable {
     /// The number of the record behind the last that an answer was for.
-    package var next: UInt64
+    package var next: RecordNumber
     /// The numbers of those before it that are not delivered, in order.
-    package var open: [UInt64]
+    package var open: [RecordNumber]
 
     /// Nothing before a record is open but what is named.
-    package init(next: UInt64, open: [UInt64]) {
+    package init(next: RecordNumber, open: [RecordNumber]) {
         self.next = next
         self.open = open
     }
 
     /// Whether a record is delivered.
-    package func isDelivered(_ number: UInt64) -> Bool {
+    package func isDelivered(_ number: RecordNumber) -> Bool {
         guard number < next else { return false }
         var (low, high) = (0, open.count)
         while low < high {
@@ -23,7 +25,11 @@ package struct DeliveryProgress: Sendable, Codable, Hashable {
     }
 
     /// Takes what an answer says; both lists are in order.
-    mutating func add(delivered: [UInt64], open more: [UInt64], upTo end: UInt64) {
+    mutating func add(
+        delivered: [RecordNumber],
+        open more: [RecordNumber],
+        upTo end: RecordNumber
+    ) {
         next = max(next, end)
         guard !more.isEmpty || !open.isEmpty else { return }
         open = Set(open).subtracting(delivered).union(more).sorted()
@@ -33,7 +39,7 @@ package struct DeliveryProgress: Sendable, Codable, Hashable {
     mutating func merge(_ other: DeliveryProgress) {
         let all = Set(open).union(other.open)
         let mine = self
-        func isOpen(_ number: UInt64) -> Bool {
+        func isOpen(_ number: RecordNumber) -> Bool {
             !mine.isDelivered(number) && !other.isDelivered(number)
         }
         open = all.filter(isOpen).sorted()

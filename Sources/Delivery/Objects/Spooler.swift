@@ -64,8 +64,8 @@ package struct Spooler: Sendable {
             switch chunk {
             case .damaged(let damage):
                 damaged.append(damage)
-            case .records(let layout, _, _):
-                try RecordLayout.forEachRecord(in: layout) { record in
+            case .records(let records):
+                try RecordLayout.forEachRecord(in: records.layout) { record in
                     guard let plans = entry.failurePlans else { return try main.add(record) }
                     guard let kind = record.first.flatMap(OutcomeRecord.init(rawValue:)) else {
                         throw UnknownOutcome()

@@ -4,7 +4,7 @@ package import Records
 /// A record that its destination does not take: all that its line of JSON says beyond what the log holds.
 package struct FailedRecord: Sendable, Hashable {
     /// Its number in its log.
-    package var number: UInt64
+    package var number: RecordNumber
     /// Why.
     package var failure: DeliveryFailure
     /// How many requests carried it.
@@ -42,7 +42,7 @@ extension FailedRecord {
         }
         let code = Array(failure.code.utf8.prefix(Int(UInt16.max)))
         let message = Array(failure.message.utf8)
-        put(number)
+        put(number.value)
         put(UInt32(clamping: attempts))
         put(endedAt.milliseconds)
         put(UInt8(isSetAside ? 1 : 0))
@@ -73,7 +73,7 @@ extension FailedRecord {
             failure.code = String(decoding: texts.prefix(code), as: UTF8.self)
             failure.message = String(decoding: texts.dropFirst(code).prefix(message), as: UTF8.self)
             return FailedRecord(
-                number: load(0, UInt64.self),
+                number: RecordNumber(load(0, UInt64.self)),
                 failure: failure,
                 attempts: Int(load(8, UInt32.self)),
                 endedAt: Timestamp(milliseconds: load(12, Int64.self)),

@@ -1,5 +1,6 @@
 package import Destinations
 internal import Encryption
+internal import Records
 internal import Synchronization
 
 /// Gathers a buffer's failed records in a file without a name, in the order of their numbers.
@@ -24,7 +25,7 @@ package final class FailureSpool: Sendable {
     private struct State: ~Copyable {
         var writer: SpoolWriter?
         var waiting: [UInt8] = []
-        var last: UInt64?
+        var last: RecordNumber?
     }
     private let state: Mutex<State>
 

@@ -50,7 +50,7 @@ package struct RecordDeliveryStateMachine: Sendable {
     /// A part of the buffer, as it was read.
     package struct Part: Sendable {
         /// The numbers of its records, rising.
-        package var numbers: [UInt64]
+        package var numbers: [RecordNumber]
         /// Bytes of all of them.
         package var bytes: Int
         /// Where the next part begins.
@@ -62,7 +62,7 @@ package struct RecordDeliveryStateMachine: Sendable {
 
         /// A part.
         package init(
-            numbers: [UInt64],
+            numbers: [RecordNumber],
             bytes: Int,
             end: LogMark,
             refusals: [Int: DeliveryFailure] = [:],
@@ -122,7 +122,7 @@ package struct RecordDeliveryStateMachine: Sendable {
     private var pending: Pending?
     private var actions: [Action] = []
     /// Numbers of records that were refused before they were sent, which `progress` does not have yet.
-    private var unsent: [UInt64] = []
+    private var unsent: [RecordNumber] = []
     /// What is delivered, as far as it is known.
     package private(set) var progress: DeliveryProgress?
     /// Whether too many records are open for the journal to say which.
@@ -325,7 +325,7 @@ package struct RecordDeliveryStateMachine: Sendable {
         guard !isProgressFrozen, let numbers = pending?.part.numbers,
             let first = sent.first, let last = sent.last
         else { return }
-        let begin = min(numbers[first], unsent.first ?? .max)
+        let begin = min(numbers[first], unsent.first ?? numbers[first])
         var progress = progress ?? DeliveryProgress(next: begin, open: [])
         progress.add(
             delivered: sent.filter(delivered.contains).map { numbers[$0] },

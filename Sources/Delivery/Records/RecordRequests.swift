@@ -1,4 +1,5 @@
 internal import Destinations
+internal import Platform
 internal import Records
 internal import Synchronization
 
@@ -7,7 +8,7 @@ final class RecordRequests: Sendable {
     private let stream: String
     private let environment: DeliveryEnvironment
     /// Bounds the stream's own requests that are in memory.
-    private let places = Places(Limits.maximumRequestsOfStream)
+    private let places = Semaphore(Limits.maximumRequestsOfStream)
     /// Whether the last request brought nothing, and took long for it.
     private let isInTrouble = Atomic(false)
     /// As they are configured now and were a moment ago.

@@ -52,13 +52,12 @@ struct RecordsChunk: Sendable {
                 .copyMemory(from: bytes)
             block.count += bytes.count
         }
-        var number = start.records
         try log.read(from: start, to: end) { chunk in
             switch chunk {
             case .damaged(let damage): damaged.append(damage)
-            case .records(let layout, _, let arrival):
-                try RecordLayout.forEachRecord(in: layout) { record in
-                    defer { number += 1 }
+            case .records(let records):
+                let arrival = records.arrival
+                try records.forEachRecord { record, number in
                     let first = block.count
                     guard isOutcome else {
                         append(record)

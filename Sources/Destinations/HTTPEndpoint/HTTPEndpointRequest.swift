@@ -1,6 +1,6 @@
-internal import CKernels
 internal import Compression
 internal import Egress
+internal import JSON
 internal import Platform
 internal import Records
 
@@ -47,8 +47,7 @@ struct HTTPEndpointRequest: Sendable {
         return json.utf16.map { unit in
             unit < 0x80
                 ? String(UnicodeScalar(UInt8(unit)))
-                : "\\u" + String(repeating: "0", count: unit < 0x1000 ? 1 : 0)
-                    + (unit < 0x100 ? "0" : "") + String(unit, radix: 16)
+                : "\\u" + Hexadecimal.text(UInt64(unit)).suffix(4)
         }.joined()
     }
 
@@ -83,19 +82,12 @@ struct HTTPEndpointRequest: Sendable {
     /// The same over retries and restarts: a version 8 UUID (RFC 9562) of the log, the first record and
     /// their number.
     static func identifier(_ records: DeliveryRecords, _ items: [Int]) -> String {
-        let first = items.first.map { records.items[$0].number } ?? 0
-        var digits = Array(
-            (hexadecimal(records.logIdentity) + hexadecimal(first << 16 | UInt64(items.count)))
-                .utf8
+        let first = items.first.map { records.items[$0].number.value } ?? 0
+        let low = first << 16 | UInt64(items.count)
+        return UUIDText.text(
+            high: records.logIdentity & ~0xf000 | 0x8000,
+            low: low & ~0xf000_0000_0000_0000 | 0x8000_0000_0000_0000
         )
-        digits[12] = UInt8(ascii: "8")
-        digits[16] = UInt8(ascii: "8")
-        return UUIDText.grouped(String(decoding: digits, as: UTF8.self))
-    }
-
-    private static func hexadecimal(_ number: UInt64) -> String {
-        let text = String(number, radix: 16)
-        return String(repeating: "0", count: 16 - text.count) + text
     }
 
     /// The body for some of the records, compressed where that is asked for.
@@ -134,10 +126,9 @@ struct HTTPEndpointRequest: Sendable {
             for place in items {
                 let data = records.data(of: records.items[place])
                 put(before)
-                count += hydrant_base64_encode(
-                    data.baseAddress?.assumingMemoryBound(to: UInt8.self),
-                    data.count,
-                    buffer.baseAddress?.advanced(by: count)
+                count += Base64.write(
+                    data,
+                    to: UnsafeMutableRawBufferPointer(rebasing: space[count...])
                 )
                 put(after)
             }

@@ -1,5 +1,6 @@
 internal import Foundation
 internal import Glibc
+internal import JSON
 internal import Records
 
 /// The body of a `_bulk` request: two lines for each document.

@@ -1,6 +1,6 @@
 internal import Crypto
 internal import Egress
-internal import Foundation
+internal import Platform
 internal import Records
 internal import SigV4
 
@@ -92,7 +92,7 @@ struct OpenSearchRequest: Sendable {
         if isCompressed, !body.isEmpty { headers.append(("Content-Encoding", "gzip")) }
         switch access {
         case .password(let user, let password):
-            let text = Data("\(user):\(password)".utf8).base64EncodedString()
+            let text = Base64.text(Array("\(user):\(password)".utf8))
             headers.append(("Authorization", "Basic \(text)"))
         case .apiKey(let key): headers.append(("Authorization", "ApiKey \(key)"))
         case .signature, nil: break

@@ -10,10 +10,10 @@ package struct DeliveryRecords: Sendable {
         /// When it arrived.
         package var arrival: Timestamp
         /// Its number in its log.
-        package var number: UInt64
+        package var number: RecordNumber
 
         /// A record.
-        package init(range: Range<Int>, arrival: Timestamp, number: UInt64) {
+        package init(range: Range<Int>, arrival: Timestamp, number: RecordNumber) {
             self.range = range
             self.arrival = arrival
             self.number = number
@@ -58,12 +58,10 @@ package struct DeliveryRecords: Sendable {
 
     /// Writes a record's identifier into the first bytes of `space`.
     func writeIdentifier(of item: Item, to space: UnsafeMutableRawBufferPointer) {
-        for (part, number) in [logIdentity, item.number].enumerated() {
-            for digit in 0..<16 {
-                let value = UInt8(truncatingIfNeeded: number >> UInt64(60 - 4 * digit)) & 0xf
-                space[part * 16 + digit] =
-                    value < 10 ? UInt8(ascii: "0") + value : UInt8(ascii: "a") + value - 10
-            }
-        }
+        Hexadecimal.write(logIdentity, to: space)
+        Hexadecimal.write(
+            item.number.value,
+            to: UnsafeMutableRawBufferPointer(rebasing: space[16...])
+        )
     }
 }

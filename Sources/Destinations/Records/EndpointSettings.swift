@@ -83,32 +83,7 @@ package struct EndpointSettings: Sendable {
             throw Failure(description: "\(place).endpoint is missing")
         }
         var entry = Entry(endpoint: Glob(endpoint))
-        let user = try text("username")
-        let password = try text("password")
-        guard (user == nil) == (password == nil) else {
-            throw Failure(description: "\(place): username and password come together")
-        }
-        let key = try text("apiKey")
-        let ways = [user != nil, key != nil, object["sigV4"] != nil]
-        guard ways.count(where: { $0 }) <= 1 else {
-            throw Failure(
-                description: "\(place): username, apiKey and sigV4 exclude each other"
-            )
-        }
-        if let user, let password { entry.access = .password(user: user, password: password) }
-        if let key { entry.access = .apiKey(key) }
-        if let signature = object["sigV4"] {
-            let known: Set<String> = ["service", "region"]
-            if let unknown = (signature.object ?? [:]).keys.sorted()
-                .first(where: { !known.contains($0) })
-            {
-                throw Failure(description: "\(place).sigV4.\(unknown) is not known")
-            }
-            guard let service = signature["service"]?.string,
-                let region = signature["region"]?.string, signature.object?.count == 2
-            else { throw Failure(description: "\(place).sigV4 has a service and a region") }
-            entry.access = .signature(service: service, region: region)
-        }
+        entry.access = try access(object, place, text)
         entry.certificateAuthority = try text("certificateAuthority")
         if let path = entry.certificateAuthority, !Folder.exists(path) {
             throw Failure(description: "\(place).certificateAuthority: there is no file \(path)")
@@ -122,5 +97,37 @@ package struct EndpointSettings: Sendable {
             .map { $0 * 1_000_000 }
         entry.timeoutSeconds = try number("timeoutSeconds", 1...900)
         return entry
+    }
+
+    private static func access(
+        _ object: [String: JSONValue],
+        _ place: String,
+        _ text: (String) throws(Failure) -> String?
+    ) throws(Failure) -> Access? {
+        let user = try text("username")
+        let password = try text("password")
+        guard (user == nil) == (password == nil) else {
+            throw Failure(description: "\(place): username and password come together")
+        }
+        let key = try text("apiKey")
+        let ways = [user != nil, key != nil, object["sigV4"] != nil]
+        guard ways.count(where: { $0 }) <= 1 else {
+            throw Failure(
+                description: "\(place): username, apiKey and sigV4 exclude each other"
+            )
+        }
+        if let user, let password { return .password(user: user, password: password) }
+        if let key { return .apiKey(key) }
+        guard let signature = object["sigV4"] else { return nil }
+        let known: Set<String> = ["service", "region"]
+        if let unknown = (signature.object ?? [:]).keys.sorted()
+            .first(where: { !known.contains($0) })
+        {
+            throw Failure(description: "\(place).sigV4.\(unknown) is not known")
+        }
+        guard let service = signature["service"]?.string,
+            let region = signature["region"]?.string, signature.object?.count == 2
+        else { throw Failure(description: "\(place).sigV4 has a service and a region") }
+        return .signature(service: service, region: region)
     }
 }

@@ -2,6 +2,7 @@ internal import Crypto
 internal import Egress
 internal import Foundation
 internal import JSON
+internal import Platform
 internal import Records
 internal import SigV4
 
@@ -203,12 +204,13 @@ struct DataAPIExecutor: CopyExecutor {
 
     // MARK: Calls
 
-    private func call(
+    /// A signed request.
+    private func request(
         _ action: String,
-        _ members: JSONValue,
-        _ job: CopyService.Job
-    ) async throws -> JSONValue {
-        let region = region(job.warehouse)
+        _ body: [UInt8],
+        _ warehouse: RedshiftConfiguration
+    ) throws(Stop) -> HTTPRequest {
+        let region = region(warehouse)
         let url =
             settings.dataAPIEndpoint ?? "https://\(Self.service).\(region).amazonaws.com"
         guard let endpoint = EndpointURL(url), let credentials = settings.credentials else {
@@ -220,7 +222,6 @@ struct DataAPIExecutor: CopyExecutor {
                 mayHaveRun: false
             )
         }
-        let body = Array(try JSONEncoder().encode(members))
         let path = endpoint.path.isEmpty ? "/" : endpoint.path
         let signer = RequestSigner(credentials: credentials, region: region, service: Self.service)
         let headers = signer.sign(
@@ -237,7 +238,7 @@ struct DataAPIExecutor: CopyExecutor {
             ),
             at: time.now()
         )
-        let request = HTTPRequest(
+        return HTTPRequest(
             method: "POST",
             url: "\(endpoint.scheme)://\(endpoint.authority)\(path)",
             headers: headers,
@@ -245,6 +246,15 @@ struct DataAPIExecutor: CopyExecutor {
             timeout: settings.requestTimeout,
             stallTimeout: settings.requestTimeout
         )
+    }
+
+    private func call(
+        _ action: String,
+        _ members: JSONValue,
+        _ job: CopyService.Job
+    ) async throws -> JSONValue {
+        let body = Array(try JSONEncoder().encode(members))
+        let request = try request(action, body, job.warehouse)
         let isLoad = members["ClientToken"] != nil
         let response: HTTPResponse
         do {

@@ -1,4 +1,4 @@
-internal import Foundation
+internal import Platform
 internal import Records
 
 extension CopyService {
@@ -8,7 +8,7 @@ extension CopyService {
             warehouse: warehouse,
             manifest: "",
             stream: "check",
-            token: UUID().uuidString
+            token: UUIDText.random()
         )
         guard let outcome = try await asking?.run("SELECT 1", job) else {
             return .reached("nothing is loaded (--copy none)")

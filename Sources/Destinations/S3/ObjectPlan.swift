@@ -1,3 +1,4 @@
+internal import Platform
 package import Records
 
 /// Everything about an object that is decided before its first PUT and journalled, so that every
@@ -57,7 +58,7 @@ package struct ObjectPlan: Sendable, Codable, Hashable {
             errorOutputType: errorOutputType?.rawValue ?? ""
         ) {
             String(
-                Self.uuidText(high: generator.next(), low: generator.next()).prefix(11)
+                UUIDText.text(high: generator.next(), low: generator.next()).prefix(11)
             )
         }
         let time = CivilTime(arrival)
@@ -89,14 +90,6 @@ package struct ObjectPlan: Sendable, Codable, Hashable {
         let number = sequence & 0xffff_ffff
         let high = time << 16 | 0x7000 | number >> 20
         let low = 0x8000_0000_0000_0000 | (number & 0xf_ffff) << 42 | random & 0x3ff_ffff_ffff
-        return uuidText(high: high, low: low)
-    }
-
-    private static func uuidText(high: UInt64, low: UInt64) -> String {
-        let digits = [high, low].map { half in
-            let text = String(half, radix: 16)
-            return String(repeating: "0", count: 16 - text.count) + text
-        }.joined()
-        return UUIDText.grouped(digits)
+        return UUIDText.text(high: high, low: low)
     }
 }

@@ -1,6 +1,5 @@
 internal import Crypto
 package import Egress
-internal import Foundation
 internal import Platform
 package import Records
 internal import SigV4
@@ -62,7 +61,7 @@ package struct S3ObjectStore: ObjectStore {
             (name: "Content-Type", value: "application/octet-stream"),
             (
                 name: "x-amz-checksum-sha256",
-                value: Data(object.sha256).base64EncodedString()
+                value: Base64.text(object.sha256)
             ),
         ]
         if let encoding = plan.compression.contentEncoding {

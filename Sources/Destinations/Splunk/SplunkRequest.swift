@@ -1,5 +1,5 @@
 internal import Egress
-internal import Foundation
+internal import Platform
 internal import Records
 
 /// Makes the requests to a collector, all on one channel.
@@ -10,7 +10,7 @@ struct SplunkRequest: Sendable {
     private let configuration: SplunkConfiguration
     private let entry: EndpointSettings.Entry?
     /// Which acknowledgements are ours.
-    private let channel = UUID().uuidString.lowercased()
+    private let channel = UUIDText.random()
 
     init(_ configuration: SplunkConfiguration, _ settings: EndpointSettings) {
         self.configuration = configuration

@@ -3,6 +3,7 @@ internal import Client
 internal import Compression
 internal import Foundation
 internal import JSON
+internal import Platform
 internal import Records
 
 /// `hydrant tail`.
@@ -106,8 +107,7 @@ struct Tail: AsyncParsableCommand {
             switch scalar.properties.generalCategory {
             case .control, .format, .lineSeparator, .paragraphSeparator:
                 for unit in String(scalar).utf16 {
-                    let digits = String(unit, radix: 16)
-                    result += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
+                    result += "\\u" + Hexadecimal.text(UInt64(unit)).suffix(4)
                 }
             default: result.unicodeScalars.append(scalar)
             }
@@ -136,7 +136,7 @@ struct ShownData {
             self.text = text
             isText = true
         } else {
-            text = Data(bytes).base64EncodedString()
+            text = Base64.text(bytes)
             isText = false
         }
     }

@@ -1,5 +1,5 @@
-internal import Foundation
 internal import JSON
+internal import Platform
 internal import Records
 
 /// This server's own operations, which AWS does not have.
@@ -13,7 +13,7 @@ extension ControlPlane {
                         "RecordId": .string("\(record.id)"),
                         "ApproximateArrivalTimestamp":
                             .number(Double(record.arrival.milliseconds) / 1000),
-                        "Data": .string(Data(record.data).base64EncodedString()),
+                        "Data": .string(Base64.text(record.data)),
                     ]
                 }
             ),

@@ -1,6 +1,6 @@
-internal import CKernels
 internal import Delivery
 internal import Destinations
+internal import JSON
 internal import Platform
 internal import Records
 
@@ -145,18 +145,8 @@ struct OutcomeFrames {
     ) {
         let original = slice.items[item].original
         put(#"{"rawData":""#)
-        let start = lines.count
-        lines.append(
-            contentsOf: repeatElement(0, count: (original.count + 2) / 3 * 4)
-        )
         let data = UnsafeRawBufferPointer(rebasing: slice.data.bytes[original])
-        lines.withUnsafeMutableBufferPointer { lines in
-            _ = hydrant_base64_encode(
-                data.baseAddress?.assumingMemoryBound(to: UInt8.self),
-                data.count,
-                lines.baseAddress?.advanced(by: start)
-            )
-        }
+        Base64.append(data, to: &lines)
         put(#"","errorCode":\#(JSONText.quoted(code)),"errorMessage":\#(JSONText.quoted(message))"#)
         put(#","attemptsMade":\#(attempts)"#)
         put(#","arrivalTimestamp":\#(slice.arrival(of: item, source).milliseconds)"#)
@@ -167,5 +157,4 @@ struct OutcomeFrames {
     }
 
     private mutating func put(_ text: String) { lines.append(contentsOf: text.utf8) }
-
 }

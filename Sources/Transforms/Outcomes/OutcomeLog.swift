@@ -43,8 +43,8 @@ package final class OutcomeLog: Sendable {
     package func lastProgress() throws -> OutcomeRecord.Progress? {
         var last: OutcomeRecord.Progress?
         try log.read(from: log.checkpoint(of: Self.progressReader), to: log.tail) { chunk in
-            guard case .records(let layout, _, _) = chunk else { return }
-            RecordLayout.forEachRecord(in: layout) { record in
+            guard case .records(let records) = chunk else { return }
+            RecordLayout.forEachRecord(in: records.layout) { record in
                 guard record.first == OutcomeRecord.progress.rawValue else { return }
                 let content = record.dropFirst(OutcomeRecord.tagBytes)
                 let next = OutcomeRecord.Progress(UnsafeRawBufferPointer(rebasing: content))

@@ -1,4 +1,3 @@
-internal import Foundation
 internal import Platform
 internal import Records
 
@@ -50,7 +49,7 @@ struct LambdaWorker: TransformWorker {
     var isAlive: Bool { child.end == nil }
 
     func invoke(_ event: TransformEvent) async throws(InvocationFailure) -> Block {
-        let requestID = UUID().uuidString.lowercased()
+        let requestID = UUIDText.random()
         let timer = Task {
             try await time.sleep(for: timeout)
             let late = InvocationFailure(.functionError, "it did not answer in time")

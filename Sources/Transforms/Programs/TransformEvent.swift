@@ -1,4 +1,3 @@
-internal import CKernels
 package import Platform
 package import Records
 
@@ -42,7 +41,7 @@ package struct TransformEvent: Sendable {
 
         /// Bytes that a record with an id of `identifierBytes` characters takes at the most.
         package static func recordBytes(data count: Int, identifierBytes: Int) -> Int {
-            (count + 2) / 3 * 4 + identifierBytes + 100
+            Base64.count(ofBytes: count) + identifierBytes + 100
         }
 
         /// Bytes that an event takes beside its records.
@@ -83,11 +82,9 @@ package struct TransformEvent: Sendable {
             put(#"","approximateArrivalTimestamp":"#)
             put(String(arrival.milliseconds))
             put(#","data":""#)
-            precondition(used + (data.count + 2) / 3 * 4 <= capacity, "the capacity is a promise")
-            used += hydrant_base64_encode(
-                data.baseAddress?.assumingMemoryBound(to: UInt8.self),
-                data.count,
-                (space + used).assumingMemoryBound(to: UInt8.self)
+            used += Base64.write(
+                data,
+                to: UnsafeMutableRawBufferPointer(start: space + used, count: capacity - used)
             )
             put(#""}"#)
         }

@@ -1,8 +1,8 @@
 internal import Synchronization
 
-/// A number of places that tasks take and give back; who finds too few free waits, first come, first
+/// A number of permits that tasks acquire and release; who finds too few free waits, first come, first
 /// served.
-package final class Places: Sendable {
+package final class Semaphore: Sendable {
     private struct State {
         var free: Int
         var lastTicket = 0
@@ -16,22 +16,22 @@ package final class Places: Sendable {
     private let total: Int
     private let state: Mutex<State>
 
-    /// So many places, all free.
+    /// So many permits, all free.
     package init(_ count: Int) {
         total = count
         state = Mutex(State(free: count))
     }
 
-    /// True while somebody waits for a place.
+    /// True while somebody waits for a permit.
     package var isWaitedFor: Bool { state.withLock { !$0.waiting.isEmpty } }
 
-    /// Takes places, all of them where `wanted` is more.
+    /// Acquires permits, all of them where `wanted` is more.
     ///
     /// Throws `CancellationError` without one.
     ///
-    /// - Returns: How many to give back.
+    /// - Returns: How many to release.
     @discardableResult
-    package func take(_ wanted: Int = 1) async throws -> Int {
+    package func acquire(_ wanted: Int = 1) async throws -> Int {
         let count = min(wanted, total)
         let ticket = state.withLock { state in
             state.lastTicket += 1
@@ -66,13 +66,23 @@ package final class Places: Sendable {
         return count
     }
 
-    /// Gives places back.
-    package func giveBack(_ count: Int = 1) {
+    /// Releases permits.
+    package func release(_ count: Int = 1) {
         let ready = state.withLock { state in
             state.free += count
             return Self.admit(&state)
         }
         for continuation in ready { continuation.resume(returning: true) }
+    }
+
+    /// Runs what needs permits, and releases them whatever comes of it.
+    package func holding<Value>(
+        _ count: Int = 1,
+        _ work: () async throws -> Value
+    ) async throws -> Value {
+        let acquired = try await acquire(count)
+        defer { release(acquired) }
+        return try await work()
     }
 
     private static func admit(_ state: inout State) -> [CheckedContinuation<Bool, Never>] {

@@ -1,71 +1,71 @@
 import Synchronization
 import Testing
 
-@testable import Delivery
+@testable import Platform
 
-@Suite(.timeLimit(.minutes(1))) struct PlacesTests {
+@Suite(.timeLimit(.minutes(1))) struct SemaphoreTests {
     /// Waits for what other tasks do, which leaves no other trace.
     private func until(_ condition: () -> Bool) async {
         while !condition() { await Task.yield() }
     }
 
-    @Test func `who finds too few places free waits, and does not hold up its own end`()
+    @Test func `who finds too few permits free waits, and does not hold up its own end`()
         async throws
     {
-        let places = Places(10)
-        #expect(try await places.take(8) == 8)
-        let waiter = Task { try await places.take(5) }
-        await until { places.isWaitedFor }
-        places.giveBack(8)
+        let semaphore = Semaphore(10)
+        #expect(try await semaphore.acquire(8) == 8)
+        let waiter = Task { try await semaphore.acquire(5) }
+        await until { semaphore.isWaitedFor }
+        semaphore.release(8)
         #expect(try await waiter.value == 5)
-        #expect(!places.isWaitedFor)
+        #expect(!semaphore.isWaitedFor)
     }
 
     @Test func `nobody overtakes who waits for much`() async throws {
-        let places = Places(10)
-        try await places.take(8)
-        let large = Task { try await places.take(9) }
-        await until { places.isWaitedFor }
-        let small = Task { try await places.take(1) }
-        places.giveBack(8)
+        let semaphore = Semaphore(10)
+        try await semaphore.acquire(8)
+        let large = Task { try await semaphore.acquire(9) }
+        await until { semaphore.isWaitedFor }
+        let small = Task { try await semaphore.acquire(1) }
+        semaphore.release(8)
         #expect(try await large.value == 9)
         #expect(try await small.value == 1)
-        #expect(!places.isWaitedFor)
+        #expect(!semaphore.isWaitedFor)
     }
 
     @Test func `who wants more than there is gets all`() async throws {
-        let places = Places(10)
-        #expect(try await places.take(100) == 10)
-        places.giveBack(10)
-        #expect(try await places.take(10) == 10)
+        let semaphore = Semaphore(10)
+        #expect(try await semaphore.acquire(100) == 10)
+        semaphore.release(10)
+        #expect(try await semaphore.acquire(10) == 10)
     }
 
     @Test func `who gives up waiting lets those behind it in`() async throws {
-        let places = Places(10)
-        try await places.take(8)
-        let large = Task { try await places.take(9) }
-        await until { places.isWaitedFor }
-        let small = Task { try await places.take(2) }
+        let semaphore = Semaphore(10)
+        try await semaphore.acquire(8)
+        let large = Task { try await semaphore.acquire(9) }
+        await until { semaphore.isWaitedFor }
+        let small = Task { try await semaphore.acquire(2) }
         for _ in 0..<100 { await Task.yield() }
         large.cancel()
         await #expect(throws: CancellationError.self) { try await large.value }
         #expect(try await small.value == 2)
-        places.giveBack(10)
-        #expect(try await places.take(10) == 10)
+        semaphore.release(10)
+        #expect(try await semaphore.acquire(10) == 10)
     }
 
     @Test func `each place is held by one task at a time, whoever is cancelled`() async throws {
-        let places = Places(3)
+        let semaphore = Semaphore(3)
         let held = Counter()
         await withTaskGroup(of: Void.self) { group in
             for number in 0..<200 {
                 group.addTask {
                     let task = Task {
-                        let taken = try await places.take(1 + number % 3)
+                        let taken = try await semaphore.acquire(1 + number % 3)
                         held.add(taken)
                         await Task.yield()
                         held.add(-taken)
-                        places.giveBack(taken)
+                        semaphore.release(taken)
                     }
                     if number.isMultiple(of: 5) { task.cancel() }
                     _ = await task.result
@@ -73,7 +73,7 @@ import Testing
             }
         }
         #expect(held.highest <= 3)
-        #expect(try await places.take(3) == 3)
+        #expect(try await semaphore.acquire(3) == 3)
     }
 }
 
