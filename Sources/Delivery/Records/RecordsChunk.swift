@@ -40,18 +40,13 @@ struct RecordsChunk: Sendable {
         let delimiter = Array((delimiter ?? "").utf8)
         let count = Int(end.records - start.records)
         // Counters jump over damage, so this may be too much, and is never too little.
-        let block = Block(
+        var block = Block.Builder(
             capacity: Int(end.bytes - start.bytes) + count * delimiter.count
         )
         var items: [DeliveryRecords.Item] = []
         var failures: [(type: ErrorOutputType, range: Range<Int>)] = []
         var damaged: [LogDamage] = []
         items.reserveCapacity(count)
-        func append(_ bytes: UnsafeRawBufferPointer) {
-            UnsafeMutableRawBufferPointer(rebasing: block.space[block.count...])
-                .copyMemory(from: bytes)
-            block.count += bytes.count
-        }
         var number = start.records
         try log.read(from: start, to: end) { chunk in
             switch chunk {
@@ -61,8 +56,8 @@ struct RecordsChunk: Sendable {
                     defer { number += 1 }
                     let first = block.count
                     guard isOutcome else {
-                        append(record)
-                        delimiter.withUnsafeBytes { append($0) }
+                        block.append(record)
+                        delimiter.withUnsafeBytes { block.append($0) }
                         items.append(
                             .init(range: first..<block.count, arrival: arrival, number: number)
                         )
@@ -71,11 +66,11 @@ struct RecordsChunk: Sendable {
                     guard let kind = record.first.flatMap(OutcomeRecord.init(rawValue:)) else {
                         throw Spooler.UnknownOutcome()
                     }
-                    append(UnsafeRawBufferPointer(rebasing: record.dropFirst()))
+                    block.append(UnsafeRawBufferPointer(rebasing: record.dropFirst()))
                     switch kind {
-                    case .progress: block.count = first
+                    case .progress: block.truncate(to: first)
                     case .delivered:
-                        delimiter.withUnsafeBytes { append($0) }
+                        delimiter.withUnsafeBytes { block.append($0) }
                         items.append(
                             .init(range: first..<block.count, arrival: arrival, number: number)
                         )
@@ -87,10 +82,10 @@ struct RecordsChunk: Sendable {
                 }
             }
         }
-        records = DeliveryRecords(block: block, items: items, logIdentity: log.identity)
+        extent = Extent(records: items.count, bytes: block.count, end: end)
+        records = DeliveryRecords(block: block.build(), items: items, logIdentity: log.identity)
         self.failures = failures
         self.damaged = damaged
-        extent = Extent(records: items.count, bytes: block.count, end: end)
     }
 
     /// The line that tells of a failed record: those of all destinations begin alike.

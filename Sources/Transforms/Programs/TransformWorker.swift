@@ -42,7 +42,7 @@ struct PipeWorker: TransformWorker {
     func invoke(_ event: TransformEvent) async throws(InvocationFailure) -> Block {
         try await PipeExchange.run(
             child,
-            event.line,
+            event,
             end,
             limit: TransformLimits.maximumResponseBytes,
             timeout: timeout
