@@ -50,7 +50,7 @@ struct PipeWorker: TransformWorker {
         defer { timer.cancel() }
         return try await PipeExchange.run(
             child,
-            event.line,
+            event,
             end,
             limit: TransformLimits.maximumResponseBytes
         )
