@@ -108,18 +108,15 @@ let package = Package(
             "Transforms",
             [
                 "Records", "JSON", "Platform", "Compression", "CKernels", "Destinations",
-                "Delivery",
-                "DurableLog", subprocess, systemPackage, nioCore, nioPosix, nioHTTP1, crypto,
-                logging,
-                metrics,
+                "Delivery", subprocess, systemPackage, nioCore, nioPosix, nioHTTP1, crypto,
+                logging, metrics,
             ]
         ),
         library(
             "DeliveryStreams",
             [
-                "Records", "JSON", "Platform", "Encryption", "Destinations", "DurableLog",
-                "Delivery",
-                "Transforms", crypto, logging, metrics,
+                "Records", "JSON", "Platform", "Destinations", "Delivery", "Transforms",
+                crypto, logging, metrics,
             ]
         ),
         library(
@@ -189,8 +186,8 @@ let package = Package(
         tests(
             "Transforms",
             [
-                "DeliveryTesting", "Records", "JSON", "DurableLog", "Delivery", "Platform",
-                "Compression", crypto, logging,
+                "DeliveryTesting", "Records", "JSON", "Delivery", "Platform", "Compression",
+                crypto, logging,
             ]
         ),
         tests(

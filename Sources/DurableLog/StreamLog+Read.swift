@@ -176,9 +176,6 @@ extension StreamLog {
 
     // MARK: Checkpoints
 
-    /// Adds a reader that goes on at a mark, or moves one there that is left from before.
-    ///
-    /// Blocks. It begins later where every other reader has passed the mark.
     package func addReader(_ name: String, at mark: LogMark) throws {
         try readers.withLock { readers in
             guard readers[name] == nil else { return }
@@ -196,9 +193,7 @@ extension StreamLog {
         }
     }
 
-    /// Forgets a reader that nobody uses any more, and lets go of what it alone still held.
-    ///
-    /// Blocks. Its checkpoint stays on disk, where a reader that is added later goes on counting.
+    /// Its checkpoint's file stays, where a reader that is added later goes on counting.
     package func removeReader(_ name: String) {
         readers.withLock { $0[name] = nil }
         releasePassedSegments()

@@ -1,4 +1,4 @@
-package import Encryption
+internal import Encryption
 internal import Logging
 internal import Platform
 package import Records
@@ -9,9 +9,6 @@ internal import Synchronization
 /// Three locks, never held together except in the order writer, segments, tail: `writer` for the
 /// thread that is at the disk, `segments` for the list of files, `tail` for what is durable.
 package final class StreamLog: RecordLog, Sendable {
-    /// What an append calls at its end; see `RecordAppender`.
-    package typealias Completion = @Sendable (Result<AppendReceipt, FirehoseError>) -> Void
-
     let folder: String
     package let identity: UInt64
     let options: LogOptions
@@ -36,7 +33,7 @@ package final class StreamLog: RecordLog, Sendable {
         var batch: RecordBatch
         /// Nil for now.
         var arrival: Timestamp?
-        var completion: Completion
+        var completion: AppendCompletion
 
         /// Bytes that its frame takes.
         func frameBytes(isEncrypted: Bool) -> UInt64 {
@@ -95,38 +92,38 @@ package final class StreamLog: RecordLog, Sendable {
         case closed
     }
 
+    /// What a log shares with others.
+    struct Shared {
+        var pool: SegmentPool
+        var threads: WorkerThreads
+        var encryptionSpaces: EncryptionSpaces
+        var logger: Logger
+    }
+
     /// Opens the log in `folder`, which is created if it is missing, and recovers what a former
     /// process left there.
-    ///
-    /// The names of `readers` are those whose checkpoints hold records back from removal; `floors`
-    /// are further marks that the log is known to have reached.
     init(
         folder: String,
-        readers names: [String],
-        floors: [LogMark],
-        isEncrypted: Bool,
+        for use: LogUse,
         options: LogOptions,
-        pool: SegmentPool,
-        threads: WorkerThreads,
-        encryptionSpaces: EncryptionSpaces,
-        logger: Logger
+        shared: Shared
     ) throws(LogError) {
         try LogError.catching { () throws(SystemError) in try Folder.create(folder) }
         var files: [String: (file: CheckpointFile, slot: CheckpointFile.Slot?)] = [:]
-        for name in names { files[name] = try Self.openCheckpoint(name, folder, options) }
+        for name in use.readers { files[name] = try Self.openCheckpoint(name, folder, options) }
         let slots = files.values.compactMap(\.slot)
         let found = try LogRecovery(
             folder: folder,
             knownIdentity: slots.first?.logIdentity,
-            floors: floors + slots.map(\.mark),
+            floors: use.floors + slots.map(\.mark),
             fault: options.fault
         )
         self.folder = folder
         self.options = options
-        self.pool = pool
-        self.threads = threads
-        self.encryptionSpaces = encryptionSpaces
-        self.logger = logger
+        pool = shared.pool
+        threads = shared.threads
+        encryptionSpaces = shared.encryptionSpaces
+        logger = shared.logger
         identity = found.logIdentity
         queue = Mutex(
             LogWriterStateMachine(
@@ -151,7 +148,7 @@ package final class StreamLog: RecordLog, Sendable {
             folder: folder,
             logIdentity: found.logIdentity,
             masterKeys: options.masterKeys,
-            isOn: isEncrypted,
+            isOn: use.isEncrypted,
             hasEncryptedFrames: found.encryptedEnd
                 > (slots.map(\.mark.position.offset).min() ?? 0),
             fault: options.fault
@@ -167,14 +164,9 @@ package final class StreamLog: RecordLog, Sendable {
 
     package var isEncryptionInUse: Bool { encryption.isInUse }
 
-    /// Why encrypted records can neither be read nor appended; nil where nothing is in the way.
-    package var encryptionFailure: KeyFailure? { encryption.failure }
+    package var encryptionFailure: LogKeyFailure? { encryption.failure.map { LogKeyFailure($0) } }
 
-    /// Encrypts what is appended from now on under a new data key, or keeps it as it is.
-    ///
     /// Blocks while a group is written.
-    ///
-    /// - Throws: InvalidKMSResource where there is no key to do it with.
     package func setEncryption(_ isOn: Bool) throws(FirehoseError) {
         // Under the writer's lock, so that no group is half and half.
         try writer.withLock { _ throws(FirehoseError) in
@@ -202,7 +194,6 @@ package final class StreamLog: RecordLog, Sendable {
         if isReached { action() }
     }
 
-    /// Bytes on disk from the slowest reader's checkpoint to the end.
     package var backlogBytes: UInt64 {
         let end = tail.position.offset
         return end - min(slowestOffset.load(ordering: .relaxed), end)

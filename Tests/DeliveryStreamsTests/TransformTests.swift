@@ -138,7 +138,7 @@ import Testing
             options: LogOptions(minimumFreeDiskBytes: 0, time: harness.time),
             logger: logger
         )
-        let source = try logs.open(folder + "/log", readers: ["delivery"])
+        let source = try logs.open(folder + "/log", for: LogUse(readers: ["delivery"]))
         let outcome = try OutcomeLog(
             folder + "/outcome",
             logs: logs,
@@ -156,8 +156,8 @@ import Testing
         bytes.withUnsafeMutableBytes { progress.write(to: $0) }
         let frame = RecordBatch([[0] + bytes, [1] + Array("X".utf8), [1] + Array("Y".utf8)])
         _ = try await outcome.append(frame, arrival: harness.time.now())
-        await logs.close(source)
-        await logs.close(outcome.log)
+        await source.close()
+        await outcome.log.close()
         logs.shutDown()
     }
 }

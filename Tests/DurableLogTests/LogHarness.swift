@@ -49,7 +49,13 @@ final class LogHarness {
             threadCount: 2,
             logger: logger
         )
-        return (store, try store.open(folder("log"), readers: [reader], isEncrypted: isEncrypted))
+        return (
+            store,
+            try store.openLog(
+                folder("log"),
+                for: LogUse(readers: [reader], isEncrypted: isEncrypted)
+            )
+        )
     }
 
     deinit { store.shutDown() }

@@ -237,7 +237,7 @@ import Testing
     @Test func `after close nothing is taken and all that was taken is there`() async throws {
         let harness = try LogHarness()
         _ = try await harness.append([[1]])
-        await harness.store.close(harness.log)
+        await harness.log.close()
         await #expect(throws: FirehoseError.self) { try await harness.append([[2]]) }
         #expect(try harness.read().records == [[1]])
     }
