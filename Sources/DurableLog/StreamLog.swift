@@ -6,24 +6,25 @@ internal import Synchronization
 
 /// A delivery stream's log in segment files: batches in by group commit, ranges out to readers.
 ///
-/// Three locks, never held together except in the order writer, segments, tail: `writer` for the
-/// thread that is at the disk, `segments` for the list of files, `tail` for what is durable.
+/// Locks are never held together except in the order writer, segments, durable: `writer` for the thread
+/// that is at the disk, `segments` for the list of files, `durable` for its end; and in the order readers,
+/// checkpoints: `readers` for the thread that moves one, `checkpoints` for where they are. Those that
+/// readers and producers ask for are never held over a sync.
 package final class StreamLog: RecordLog, Sendable {
     let folder: String
     package let identity: UInt64
     let options: LogOptions
-    let pool: SegmentPool
-    let threads: WorkerThreads
-    let encryptionSpaces: EncryptionSpaces
-    let logger: Logger
+    private let shared: Shared
     let queue: Mutex<LogWriterStateMachine<PendingAppend>>
     let writer: Mutex<Writer>
     let segments: Mutex<[Segment]>
     let durable: Mutex<DurableTail>
+    /// Held over syncs: what others ask of readers is in `checkpoints`.
     let readers: Mutex<[String: Reader]>
+    /// The durable checkpoints of `readers`.
+    let checkpoints: Mutex<[String: LogMark]>
     let encryption: EncryptionKeys
-    /// The offset that every reader has passed, beside `readers` because that lock is held over
-    /// syncs.
+    /// The offset that every reader has passed.
     let slowestOffset: Atomic<UInt64>
     /// Resumed when the last group is written after a close.
     let closed: Mutex<CloseState>
@@ -93,7 +94,7 @@ package final class StreamLog: RecordLog, Sendable {
     }
 
     /// What a log shares with others.
-    struct Shared {
+    struct Shared: Sendable {
         var pool: SegmentPool
         var threads: WorkerThreads
         var encryptionSpaces: EncryptionSpaces
@@ -120,10 +121,7 @@ package final class StreamLog: RecordLog, Sendable {
         )
         self.folder = folder
         self.options = options
-        pool = shared.pool
-        threads = shared.threads
-        encryptionSpaces = shared.encryptionSpaces
-        logger = shared.logger
+        self.shared = shared
         identity = found.logIdentity
         queue = Mutex(
             LogWriterStateMachine(
@@ -141,9 +139,9 @@ package final class StreamLog: RecordLog, Sendable {
         )
         segments = Mutex(found.segments)
         durable = Mutex(DurableTail(mark: found.end))
-        readers = Mutex(
-            try Self.readers(from: files, start: found.start, identity: found.logIdentity)
-        )
+        let all = try Self.readers(from: files, start: found.start, identity: found.logIdentity)
+        readers = Mutex(all)
+        checkpoints = Mutex(all.mapValues(\.slot.mark))
         encryption = try EncryptionKeys(
             folder: folder,
             logIdentity: found.logIdentity,
@@ -158,6 +156,11 @@ package final class StreamLog: RecordLog, Sendable {
         report(found)
         releasePassedSegments()
     }
+
+    var pool: SegmentPool { shared.pool }
+    var threads: WorkerThreads { shared.threads }
+    var encryptionSpaces: EncryptionSpaces { shared.encryptionSpaces }
+    var logger: Logger { shared.logger }
 
     /// The part of the identity that every frame carries.
     var tag: UInt32 { UInt32(truncatingIfNeeded: identity) }

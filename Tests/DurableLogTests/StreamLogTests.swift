@@ -224,6 +224,27 @@ import Testing
         #expect(try harness.read().records.map(\.count) == [20 * 1024 * 1024])
     }
 
+    @Test func `where a reader stands is told while another's checkpoint is synced`() async throws {
+        let blocked = BlockedSync(of: "backup.checkpoint")
+        let harness = try LogHarness(fault: blocked.fault)
+        let log = harness.log
+        _ = try await harness.append([[1], [2]])
+        try log.addReader("backup", at: .start)
+        blocked.arm()
+        let threads = WorkerThreads(count: 1)
+        defer { threads.close() }
+        async let move: Void = threads.run { _ in
+            try log.moveCheckpoint(of: "backup", to: log.tail)
+        }
+        await blocked.whenReached()
+        #expect(log.checkpoint(of: LogHarness.reader) == .start)
+        #expect(log.checkpoint(of: "backup") == .start)
+        #expect(log.backlogBytes > 0)
+        #expect(blocked.release())
+        try await move
+        #expect(log.checkpoint(of: "backup") == log.tail)
+    }
+
     @Test func `at the bound on its bytes a log says slow down, and goes on when there is room`()
         async throws
     {
