@@ -172,7 +172,7 @@ let package = Package(
         tests("SigV4", ["Records", "Platform", crypto]),
         tests("Egress", ["Platform", nioCore, nioPosix]),
         tests("Encryption", ["Platform"]),
-        tests("DurableLog", ["Records", "Platform", "Encryption", logging]),
+        tests("DurableLog", ["DeliveryTesting", "Records", "Platform", "Encryption", logging]),
         tests("Destinations", ["Records", "JSON", "Platform", "SigV4", "Egress"]),
         tests(
             "Delivery",
@@ -193,8 +193,8 @@ let package = Package(
         tests(
             "DeliveryStreams",
             [
-                "DeliveryTesting", "Records", "JSON", "DurableLog", "Destinations", "Delivery",
-                "Transforms", "Platform", logging, metrics,
+                "DeliveryTesting", "Records", "JSON", "Destinations", "Delivery", "Transforms",
+                "Platform", logging, metrics,
                 .product(name: "MetricsTestKit", package: "swift-metrics"),
             ]
         ),
