@@ -108,18 +108,15 @@ let package = Package(
             "Transforms",
             [
                 "Records", "JSON", "Platform", "Compression", "CKernels", "Destinations",
-                "Delivery",
-                "DurableLog", subprocess, systemPackage, nioCore, nioPosix, nioHTTP1, crypto,
-                logging,
-                metrics,
+                "Delivery", subprocess, systemPackage, nioCore, nioPosix, nioHTTP1, crypto,
+                logging, metrics,
             ]
         ),
         library(
             "DeliveryStreams",
             [
-                "Records", "JSON", "Platform", "Encryption", "Destinations", "DurableLog",
-                "Delivery",
-                "Transforms", crypto, logging, metrics,
+                "Records", "JSON", "Platform", "Destinations", "Delivery", "Transforms",
+                crypto, logging, metrics,
             ]
         ),
         library(
@@ -182,7 +179,7 @@ let package = Package(
         tests("SigV4", ["Records", "Platform", crypto]),
         tests("Egress", ["Platform", nioCore, nioPosix]),
         tests("Encryption", ["Platform"]),
-        tests("DurableLog", ["Records", "Platform", "Encryption", logging]),
+        tests("DurableLog", ["DeliveryTesting", "Records", "Platform", "Encryption", logging]),
         tests("Destinations", ["Records", "JSON", "Platform", "SigV4", "Egress"]),
         tests(
             "Delivery",
@@ -196,15 +193,15 @@ let package = Package(
         tests(
             "Transforms",
             [
-                "DeliveryTesting", "Records", "JSON", "DurableLog", "Delivery", "Platform",
-                "Compression", crypto, logging,
+                "DeliveryTesting", "Records", "JSON", "Delivery", "Platform", "Compression",
+                crypto, logging,
             ]
         ),
         tests(
             "DeliveryStreams",
             [
-                "DeliveryTesting", "Records", "JSON", "DurableLog", "Destinations", "Delivery",
-                "Transforms", "Platform", logging, metrics,
+                "DeliveryTesting", "Records", "JSON", "Destinations", "Delivery", "Transforms",
+                "Platform", logging, metrics,
                 .product(name: "MetricsTestKit", package: "swift-metrics"),
             ]
         ),

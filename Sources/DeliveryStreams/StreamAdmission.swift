@@ -1,13 +1,11 @@
 package import Destinations
-internal import DurableLog
-internal import Encryption
 package import Records
 package import Transforms
 
 /// What a server takes as a stream.
 package struct StreamAdmission: Sendable {
     private let policy: StreamPolicy
-    private let hasMasterKey: Bool
+    private let logs: any RecordLogInspection
     private let destinations: RecordDestinations?
     private let transforms: TransformHost?
     private let time: any TimeSource
@@ -16,19 +14,19 @@ package struct StreamAdmission: Sendable {
     ///
     /// - Parameters:
     ///   - policy: What it allows.
-    ///   - hasMasterKey: Whether streams can be encrypted.
+    ///   - logs: Says whether streams can be encrypted.
     ///   - destinations: Makes those that take records; nil where none are.
     ///   - transforms: Where programs are; nil where none are run.
     ///   - time: The clock.
     package init(
         policy: StreamPolicy,
-        hasMasterKey: Bool,
+        logs: any RecordLogInspection,
         destinations: RecordDestinations?,
         transforms: TransformHost?,
         time: any TimeSource
     ) {
         self.policy = policy
-        self.hasMasterKey = hasMasterKey
+        self.logs = logs
         self.destinations = destinations
         self.transforms = transforms
         self.time = time
@@ -39,7 +37,9 @@ package struct StreamAdmission: Sendable {
     /// - Throws: InvalidArgument, which names the member.
     package func check(_ stream: DeliveryStream) throws(FirehoseError) {
         try checkRules(stream)
-        if stream.encryption != nil, !hasMasterKey { throw FirehoseError(.noMasterKey) }
+        if stream.encryption != nil, let failure = logs.masterKeyFailure {
+            throw FirehoseError(failure)
+        }
     }
 
     /// The same without encryption.

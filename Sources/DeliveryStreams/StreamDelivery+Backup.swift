@@ -1,5 +1,4 @@
 internal import Delivery
-internal import DurableLog
 internal import Platform
 internal import Records
 internal import Synchronization
@@ -9,7 +8,7 @@ internal import Transforms
 extension StreamDelivery {
     static func backup(
         _ stream: DeliveryStream,
-        _ log: StreamLog,
+        _ log: any RecordLog,
         _ journal: Journal,
         _ environment: StreamEnvironment
     ) throws -> StreamPipeline {

@@ -1,5 +1,4 @@
 internal import Delivery
-internal import DurableLog
 internal import Records
 internal import Synchronization
 internal import Transforms

@@ -1,6 +1,4 @@
 internal import Delivery
-internal import DurableLog
-internal import Encryption
 internal import Logging
 internal import Platform
 internal import Records
@@ -11,7 +9,7 @@ internal import Transforms
 /// stream is transformed.
 final class StreamDelivery: Sendable {
     /// The stream's own log.
-    let log: StreamLog
+    let log: any RecordLog
     let folder: String
     let environment: StreamEnvironment
     let main: Way
@@ -19,7 +17,7 @@ final class StreamDelivery: Sendable {
     /// the next start, nothing is.
     private let isProgressUnknown: Bool
     /// Why records can neither be read nor appended; nil where nothing is in the way.
-    let encryptionFailure: KeyFailure?
+    let encryptionFailure: LogKeyFailure?
     /// Changes on the registry's thread for changes alone.
     let parts: Mutex<Parts>
 
@@ -53,7 +51,11 @@ final class StreamDelivery: Sendable {
         var way: Way
     }
 
-    private static let outcomeFolder = "/outcome"
+    private static let log = "/log"
+    private static let outcome = "/outcome"
+
+    /// The names of the logs that the stream in a folder has, or may have had.
+    static func logs(of folder: String) -> [String] { [folder + log, folder + outcome] }
 
     /// Opens what is in the stream's `folder`, and goes on where its journals and checkpoints say.
     ///
@@ -76,7 +78,7 @@ final class StreamDelivery: Sendable {
         let processing = (try? StreamRules.processing(of: stream)) ?? nil
         let backs = StreamRules.keepsBackup(stream)
         var outcome: (log: OutcomeLog, journal: Journal)?
-        if processing?.changesRecords == true || Folder.exists(folder + Self.outcomeFolder) {
+        if processing?.changesRecords == true || environment.logs.exists(folder + Self.outcome) {
             outcome = try Self.openOutcome(folder, environment, isEncrypted: isEncrypted)
         }
         var progress: OutcomeRecord.Progress?
@@ -92,11 +94,13 @@ final class StreamDelivery: Sendable {
             (journal.entries + backupJournal.entries).map(\.end)
             + [progress?.end].compactMap(\.self)
         log = try environment.logs.open(
-            folder + "/log",
-            readers: [PipelineRole.source.reader]
-                + (backs ? [PipelineRole.backup.reader] : []),
-            floors: floors,
-            isEncrypted: isEncrypted
+            folder + Self.log,
+            for: LogUse(
+                readers: [PipelineRole.source.reader]
+                    + (backs ? [PipelineRole.backup.reader] : []),
+                floors: floors,
+                isEncrypted: isEncrypted
+            )
         )
         encryptionFailure = log.encryptionFailure ?? outcomeFailure
         if let outcome, !isProgressUnknown {
@@ -152,7 +156,7 @@ final class StreamDelivery: Sendable {
     ) throws -> (log: OutcomeLog, journal: Journal) {
         let journal = try journal(.outcome, folder, environment)
         let log = try OutcomeLog(
-            folder + outcomeFolder,
+            folder + outcome,
             logs: environment.logs,
             floors: journal.entries.map(\.end),
             isEncrypted: isEncrypted
@@ -162,7 +166,7 @@ final class StreamDelivery: Sendable {
 
     /// Moves the stream's own checkpoint to where the outcome log says that it was transformed to.
     private static func catchUp(
-        _ log: StreamLog,
+        _ log: any RecordLog,
         _ progress: OutcomeRecord.Progress?
     ) throws {
         guard let progress else { return }
@@ -325,13 +329,13 @@ final class StreamDelivery: Sendable {
     func stop() async {
         cancel()
         await parts.withLock(\.endingBackup)?.value
-        await environment.logs.close(log)
+        await log.close()
         let parts = parts.withLock { $0 }
         await parts.stage?.close()
         await main.task.value
         await parts.outcome?.way.task.value
         await parts.backup?.task.value
-        if let outcome = parts.outcome { await environment.logs.close(outcome.log.log) }
+        if let outcome = parts.outcome { await outcome.log.log.close() }
     }
 
     /// Records that are not where they should be.

@@ -1,11 +1,10 @@
 internal import Delivery
-internal import DurableLog
 internal import Records
 internal import Transforms
 
 /// What all streams of a server are made with.
 struct StreamEnvironment: Sendable {
-    var logs: LogStore
+    var logs: any RecordLogs
     var delivery: DeliveryEnvironment
     var transforms: TransformEnvironment
 

@@ -1,6 +1,4 @@
 package import Destinations
-internal import DurableLog
-package import Encryption
 internal import JSON
 internal import Platform
 package import Records
@@ -15,13 +13,20 @@ package struct StreamInspection: DeliveryStreamRegistry {
     /// Folders whose description cannot be read, and why.
     package private(set) var unreadable: [(folder: String, reason: String)] = []
     private let admission: StreamAdmission
+    private let logs: any RecordLogInspection
     private let root: String
 
     /// Reads what is in a data folder; one that does not exist has no streams.
     ///
     /// Blocks.
-    package init(dataFolder: String, identity: ServiceIdentity, admission: StreamAdmission) {
+    package init(
+        dataFolder: String,
+        logs: any RecordLogInspection,
+        identity: ServiceIdentity,
+        admission: StreamAdmission
+    ) {
         self.identity = identity
+        self.logs = logs
         self.admission = admission
         root = dataFolder + "/streams"
         guard Folder.exists(root) else { return }
@@ -54,17 +59,12 @@ package struct StreamInspection: DeliveryStreamRegistry {
         package var url: String?
     }
 
-    /// Why the records of a stored stream cannot be read with these keys; nil where they can be.
+    /// Why the records of a stored stream cannot be read; nil where they can be.
     ///
     /// Blocks.
-    package func encryptionFailure(of name: String, _ masterKeys: MasterKeys?) -> String? {
-        let folder = root + "/" + name + StreamRegistry.suffix
-        for log in ["/log", "/outcome"] where Folder.exists(folder + log) {
-            if let failure = LogStore.encryptionFailure(folder: folder + log, masterKeys) {
-                return failure
-            }
-        }
-        return nil
+    package func encryptionFailure(of name: String) -> LogKeyFailure? {
+        StreamDelivery.logs(of: root + "/" + name + StreamRegistry.suffix).lazy
+            .compactMap { logs.encryptionFailure(of: $0) }.first
     }
 
     /// What a stream needs; nothing where it is not delivered.

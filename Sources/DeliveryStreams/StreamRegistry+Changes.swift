@@ -1,7 +1,5 @@
 internal import Delivery
 internal import Destinations
-internal import DurableLog
-internal import Encryption
 internal import Logging
 internal import Platform
 package import Records
@@ -13,7 +11,7 @@ extension StreamRegistry {
     private var admission: StreamAdmission {
         StreamAdmission(
             policy: policy,
-            hasMasterKey: environment.logs.hasMasterKey,
+            logs: environment.logs,
             destinations: environment.delivery.options.recordDestinations,
             transforms: environment.transforms.host,
             time: environment.time
@@ -42,7 +40,7 @@ extension StreamRegistry {
         _ name: String,
         _ encryption: StreamEncryption
     ) async throws(FirehoseError) {
-        guard environment.logs.hasMasterKey else { throw FirehoseError(.noMasterKey) }
+        if let failure = environment.logs.masterKeyFailure { throw FirehoseError(failure) }
         try await changing(name) { [self] active in
             var stream = active.stream
             let wasOn = stream.encryption != nil

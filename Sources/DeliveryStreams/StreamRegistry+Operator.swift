@@ -1,4 +1,3 @@
-internal import DurableLog
 package import Records
 
 /// What an operator asks of streams beside AWS's API.

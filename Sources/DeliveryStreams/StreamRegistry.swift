@@ -1,5 +1,4 @@
 package import Delivery
-package import DurableLog
 internal import Foundation
 package import Logging
 package import Platform
@@ -33,7 +32,7 @@ package final class StreamRegistry: DeliveryStreamRegistry, RecordAppender, Send
     /// A stream that takes records.
     struct Active {
         var stream: DeliveryStream
-        var log: StreamLog
+        var log: any RecordLog
         var delivery: StreamDelivery
         var limiter: ThroughputLimiter?
         let metrics: StreamMetrics
@@ -45,7 +44,7 @@ package final class StreamRegistry: DeliveryStreamRegistry, RecordAppender, Send
     /// Blocks while it does.
     package init(
         folder: DataFolder,
-        logs: LogStore,
+        logs: any RecordLogs,
         options: DeliveryOptions,
         transforms: TransformEnvironment = TransformEnvironment(),
         identity: ServiceIdentity,
@@ -142,7 +141,7 @@ package final class StreamRegistry: DeliveryStreamRegistry, RecordAppender, Send
         _ batch: RecordBatch,
         toStream name: String,
         by operation: PutOperation,
-        completion: @escaping StreamLog.Completion
+        completion: @escaping AppendCompletion
     ) {
         let began = ContinuousClock.now
         switch found(name) {
@@ -249,6 +248,7 @@ package final class StreamRegistry: DeliveryStreamRegistry, RecordAppender, Send
                     return try start(stream, path)
                 } catch {
                     try Folder.remove(path)
+                    try removeLogs(ofStreamAt: path)
                     throw error
                 }
             }
@@ -329,6 +329,7 @@ package final class StreamRegistry: DeliveryStreamRegistry, RecordAppender, Send
                 try Folder.rename(path, to: gone)
                 try Folder.sync(folder.streams)
                 try Folder.remove(gone)
+                try removeLogs(ofStreamAt: path)
             }
         } catch {
             logger.error(
@@ -339,6 +340,11 @@ package final class StreamRegistry: DeliveryStreamRegistry, RecordAppender, Send
             await bringBack(stream)
             throw FirehoseError(.serviceUnavailable, "The stream could not be deleted.")
         }
+    }
+
+    /// Removes logs that are kept elsewhere than in the stream's folder, which is gone.
+    private func removeLogs(ofStreamAt path: String) throws {
+        for log in StreamDelivery.logs(of: path) { try environment.logs.remove(log) }
     }
 
     private func beginDeleting(_ name: String) throws(FirehoseError) -> Active {

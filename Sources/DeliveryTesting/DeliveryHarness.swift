@@ -1,7 +1,6 @@
 internal import Delivery
 package import DeliveryStreams
 package import Destinations
-internal import DurableLog
 internal import Foundation
 package import JSON
 internal import Logging
@@ -46,46 +45,42 @@ package final class DeliveryHarness {
     package let time: ManualTime
     /// The streams.
     package private(set) var registry: StreamRegistry
-    private var logs: LogStore
+    private let logs: TestLogs
     private var data: DataFolder?
 
     /// Starts with a store of objects alone.
     package convenience init(
         _ store: any ObjectStore,
-        retryDuration: Duration = .seconds(86400)
+        retryDuration: Duration = .seconds(86400),
+        logs: LogKind = .files
     ) async throws {
-        try self.init(Parts(store: store, retryDuration: retryDuration))
+        try self.init(Parts(store: store, retryDuration: retryDuration), logs: logs)
     }
 
     /// Starts.
-    package init(_ parts: Parts, time: ManualTime = ManualTime()) throws {
+    package init(
+        _ parts: Parts,
+        time: ManualTime = ManualTime(),
+        logs kind: LogKind = .files
+    ) throws {
         self.time = time
-        let (registry, logs, data) = try Self.start(folder, parts, time)
+        logs = TestLogs(kind, spareFolder: folder("data/spare"), time: time)
+        let (registry, data) = try Self.start(folder, logs, parts, time)
         self.registry = registry
-        self.logs = logs
         self.data = data
     }
 
     private static func start(
         _ folder: TemporaryFolder,
+        _ logs: TestLogs,
         _ parts: Parts,
         _ time: ManualTime
-    ) throws -> (StreamRegistry, LogStore, DataFolder) {
+    ) throws -> (StreamRegistry, DataFolder) {
         let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
         let data = try DataFolder(folder("data"))
-        let logs = try LogStore(
-            spareFolder: data.spareSegments,
-            options: LogOptions(
-                firstSegmentBytes: 64 * 1024,
-                segmentBytes: 1024 * 1024,
-                minimumFreeDiskBytes: 0,
-                time: time
-            ),
-            logger: logger
-        )
         let registry = try StreamRegistry(
             folder: data,
-            logs: logs,
+            logs: try logs.start(),
             options: DeliveryOptions(
                 store: parts.store,
                 retryDuration: parts.retryDuration,
@@ -106,7 +101,7 @@ package final class DeliveryHarness {
             policy: StreamPolicy(minimumBufferIntervalSeconds: 0),
             logger: logger
         )
-        return (registry, logs, data)
+        return (registry, data)
     }
 
     /// Stops and starts again on the same folder, with another store.
@@ -120,18 +115,23 @@ package final class DeliveryHarness {
     /// Stops and starts again on the same folder.
     package func restart(_ parts: Parts) async throws {
         if data != nil { await stop() }
-        let (registry, logs, data) = try Self.start(folder, parts, time)
+        let (registry, data) = try Self.start(folder, logs, parts, time)
         self.registry = registry
-        self.logs = logs
         self.data = data
     }
 
     /// Stops, with what is under way left as it is.
     package func stop() async {
         await registry.shutDown()
-        logs.shutDown()
+        logs.stop()
         data?.release()
         data = nil
+    }
+
+    /// Does something with the logs of the server while it is stopped; it has to close them.
+    package func withLogs(_ body: (any RecordLogs) async throws -> Void) async throws {
+        defer { logs.stop() }
+        try await body(logs.start())
     }
 
     /// Creates a stream to a bucket.

@@ -1,6 +1,6 @@
-package import Encryption
+internal import Encryption
 internal import Platform
-package import Records
+internal import Records
 internal import Synchronization
 
 /// Encrypts and opens one log's frames: its data keys, in a file beside its segments.
@@ -103,7 +103,8 @@ final class EncryptionKeys: Sendable {
 
     /// Why frames cannot be encrypted, as producers are told; nil where they can be, or need not.
     var problem: FirehoseError? {
-        state.withLock { $0.isOn ? $0.failure.map(FirehoseError.init) : nil }
+        let failure = state.withLock { $0.isOn ? $0.failure : nil }
+        return failure.map { FirehoseError(LogKeyFailure($0)) }
     }
 
     /// Why encrypted frames cannot be opened, nor new ones encrypted; nil where nothing is in the way.
@@ -120,7 +121,7 @@ final class EncryptionKeys: Sendable {
             state.current = nil
             return nil
         }
-        if let failure { throw FirehoseError(failure) }
+        if let failure { throw FirehoseError(LogKeyFailure(failure)) }
     }
 
     // MARK: Frames
@@ -284,41 +285,5 @@ final class EncryptionKeys: Sendable {
             space.store(CRC32C.checksum(checked), at: 12)
         }
         try Folder.replaceFile(path, with: bytes, permissions: 0o600, fault: fault)
-    }
-}
-
-extension FirehoseError {
-    /// What AWS answers where a stream's key cannot be used (API model,
-    /// InvalidKMSResourceException).
-    package init(_ failure: KeyFailure) {
-        let code =
-            switch failure {
-            case .noMasterKey, .unknownMasterKey: "KMSNotFoundException"
-            case .missing, .damaged: "KMSInvalidStateException"
-            }
-        self.init(.invalidKMSResource, "\(failure)", detailCode: code)
-    }
-}
-
-extension LogStore {
-    /// Why what is encrypted in a log's folder cannot be opened, without opening the log; nil where it can
-    /// be, or nothing is encrypted.
-    ///
-    /// Blocks.
-    package static func encryptionFailure(folder: String, _ masterKeys: MasterKeys?) -> String? {
-        guard Folder.exists(folder + "/" + EncryptionKeys.fileName) else { return nil }
-        do {
-            let segments = try Folder.list(folder).filter { $0.hasSuffix(Segment.suffix) }.sorted()
-            for name in segments {
-                let file = try File(folder + "/" + name, .read)
-                let bytes = try file.read(SegmentHeader.byteCount, at: 0)
-                guard case .valid(let header) = SegmentHeader.decode(bytes) else { continue }
-                return try EncryptionKeys.failure(folder, header.logIdentity, masterKeys)?
-                    .description
-            }
-            return nil
-        } catch {
-            return "\(error)"
-        }
     }
 }

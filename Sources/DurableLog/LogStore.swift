@@ -2,8 +2,9 @@ package import Logging
 package import Platform
 package import Records
 
-/// The logs of all streams in one data folder: their threads, and the segments they share.
-package final class LogStore: Sendable {
+/// The logs of all streams in one data folder, each in a folder that is its name: their threads, and the
+/// segments they share.
+package final class LogStore: RecordLogs, Sendable {
     private let options: LogOptions
     private let pool: SegmentPool
     private let threads: WorkerThreads
@@ -28,50 +29,40 @@ package final class LogStore: Sendable {
         threads = WorkerThreads(count: threadCount)
     }
 
-    /// Opens the log in `folder`, created if it is missing.
-    ///
-    /// Blocks while it recovers.
-    ///
-    /// - Parameters:
-    ///   - folder: The log's own folder.
-    ///   - readers: Every reader that the log holds records for.
-    ///   - floors: Marks that the log is known to have reached, beside its checkpoints; it goes on
-    ///     behind them even if it lost its end.
-    ///   - isEncrypted: Whether what is appended is encrypted.
-    ///   - isBounded: Whether the bound on a log's bytes holds; where it does not, the caller sees to it
-    ///     that the log does not grow without end.
-    /// - Returns: The log, ready to append and to read.
-    /// - Throws: `LogError` where the files cannot be read, are of another version, or a checkpoint
-    ///   is damaged.
-    package func open(
-        _ folder: String,
-        readers: [String],
-        floors: [LogMark] = [],
-        isEncrypted: Bool = false,
-        isBounded: Bool = true
-    )
-        throws(LogError) -> StreamLog
-    {
+    package func open(_ name: String, for use: LogUse) throws(LogError) -> any RecordLog {
+        try openLog(name, for: use)
+    }
+
+    /// Opens the log in a folder; see `RecordLogs`.
+    func openLog(_ folder: String, for use: LogUse) throws(LogError) -> StreamLog {
         var options = options
-        if !isBounded { options.maximumLogBytes = .max }
+        if !use.isBounded { options.maximumLogBytes = .max }
+        var use = use
+        if options.encryptsAll { use.isEncrypted = true }
         return try StreamLog(
             folder: folder,
-            readers: readers,
-            floors: floors,
-            isEncrypted: isEncrypted || options.encryptsAll,
+            for: use,
             options: options,
-            pool: pool,
-            threads: threads,
-            encryptionSpaces: encryptionSpaces,
-            logger: logger
+            shared: StreamLog.Shared(
+                pool: pool,
+                threads: threads,
+                encryptionSpaces: encryptionSpaces,
+                logger: logger
+            )
         )
     }
 
-    /// Whether logs can be encrypted.
-    package var hasMasterKey: Bool { options.masterKeys != nil }
+    package func remove(_ name: String) throws(SystemError) { try Folder.remove(name) }
 
-    /// Closes a log: refuses new batches and makes durable what was accepted.
-    package func close(_ log: StreamLog) async { await log.close() }
+    private var folders: LogFolders { LogFolders(masterKeys: options.masterKeys) }
+
+    package var masterKeyFailure: LogKeyFailure? { folders.masterKeyFailure }
+
+    package func exists(_ name: String) -> Bool { folders.exists(name) }
+
+    package func encryptionFailure(of name: String) -> LogKeyFailure? {
+        folders.encryptionFailure(of: name)
+    }
 
     /// Ends the threads; every log must be closed.
     package func shutDown() { threads.close() }

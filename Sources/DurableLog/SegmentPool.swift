@@ -14,7 +14,8 @@ final class SegmentPool: Sendable {
         var lastNumber = 0
     }
 
-    /// Keeps files in `folder`, all of one size; what a former process left there is used.
+    /// Keeps files in `folder`, all of one size; what a former process left there is removed, as its size
+    /// is not known to be the same.
     init(folder: String, maximumCount: Int) throws(SystemError) {
         self.folder = folder
         self.maximumCount = maximumCount

@@ -5,14 +5,10 @@ package import Records
 internal import Synchronization
 
 extension StreamLog {
-    /// Appends a batch; see `RecordAppender`.
-    ///
-    /// Cheap and never blocks on the disk. `arrival` is when its oldest record arrived, now unless
-    /// it is given; stamps never go back in a log, so an earlier one counts as its predecessor's.
     package func append(
         _ batch: RecordBatch,
-        arrival: Timestamp? = nil,
-        completion: @escaping Completion
+        arrival: Timestamp?,
+        completion: @escaping AppendCompletion
     ) {
         guard backlogBytes < options.maximumLogBytes else {
             return completion(.failure(.slowDown))
@@ -37,8 +33,7 @@ extension StreamLog {
         }
     }
 
-    /// Refuses new batches, writes those accepted, and returns when they are durable.
-    func close() async {
+    package func close() async {
         if queue.withLock({ $0.close() }) == .finishClosing { finishClosing() }
         await withCheckedContinuation { continuation in
             let isClosed = closed.withLock { state in

@@ -176,9 +176,6 @@ extension StreamLog {
 
     // MARK: Checkpoints
 
-    /// Adds a reader that goes on at a mark, or moves one there that is left from before.
-    ///
-    /// Blocks. It begins later where every other reader has passed the mark.
     package func addReader(_ name: String, at mark: LogMark) throws {
         try readers.withLock { readers in
             guard readers[name] == nil else { return }
@@ -193,19 +190,21 @@ extension StreamLog {
             )
             try file.store(slot)
             readers[name] = Reader(file: file, slot: slot)
+            checkpoints.withLock { $0[name] = slot.mark }
         }
     }
 
-    /// Forgets a reader that nobody uses any more, and lets go of what it alone still held.
-    ///
-    /// Blocks. Its checkpoint stays on disk, where a reader that is added later goes on counting.
+    /// Its checkpoint's file stays, where a reader that is added later goes on counting.
     package func removeReader(_ name: String) {
-        readers.withLock { $0[name] = nil }
+        readers.withLock { readers in
+            readers[name] = nil
+            checkpoints.withLock { $0[name] = nil }
+        }
         releasePassedSegments()
     }
 
     package func checkpoint(of reader: String) -> LogMark {
-        guard let mark = readers.withLock({ $0[reader]?.slot.mark }) else {
+        guard let mark = checkpoints.withLock({ $0[reader] }) else {
             preconditionFailure("the log was opened without a reader \(reader)")
         }
         return mark
@@ -224,6 +223,7 @@ extension StreamLog {
             )
             try moved.file.store(moved.slot)
             readers[reader] = moved
+            checkpoints.withLock { $0[reader] = mark }
         }
         releasePassedSegments()
     }
@@ -232,9 +232,7 @@ extension StreamLog {
     ///
     /// The last one stays.
     func releasePassedSegments() {
-        let slowest = readers.withLock { readers in
-            readers.values.map(\.slot.mark.position.offset).min()
-        }
+        let slowest = checkpoints.withLock { $0.values.map(\.position.offset).min() }
         guard let slowest else { return }
         slowestOffset.store(slowest, ordering: .relaxed)
         let passed = segments.withLock { list in

@@ -1,4 +1,4 @@
-package import Encryption
+internal import Encryption
 internal import Logging
 internal import Platform
 package import Records
@@ -6,27 +6,25 @@ internal import Synchronization
 
 /// A delivery stream's log in segment files: batches in by group commit, ranges out to readers.
 ///
-/// Three locks, never held together except in the order writer, segments, tail: `writer` for the
-/// thread that is at the disk, `segments` for the list of files, `tail` for what is durable.
+/// Locks are never held together except in the order writer, segments, durable: `writer` for the thread
+/// that is at the disk, `segments` for the list of files, `durable` for its end; and in the order readers,
+/// checkpoints: `readers` for the thread that moves one, `checkpoints` for where they are. Those that
+/// readers and producers ask for are never held over a sync.
 package final class StreamLog: RecordLog, Sendable {
-    /// What an append calls at its end; see `RecordAppender`.
-    package typealias Completion = @Sendable (Result<AppendReceipt, FirehoseError>) -> Void
-
     let folder: String
     package let identity: UInt64
     let options: LogOptions
-    let pool: SegmentPool
-    let threads: WorkerThreads
-    let encryptionSpaces: EncryptionSpaces
-    let logger: Logger
+    private let shared: Shared
     let queue: Mutex<LogWriterStateMachine<PendingAppend>>
     let writer: Mutex<Writer>
     let segments: Mutex<[Segment]>
     let durable: Mutex<DurableTail>
+    /// Held over syncs: what others ask of readers is in `checkpoints`.
     let readers: Mutex<[String: Reader]>
+    /// The durable checkpoints of `readers`.
+    let checkpoints: Mutex<[String: LogMark]>
     let encryption: EncryptionKeys
-    /// The offset that every reader has passed, beside `readers` because that lock is held over
-    /// syncs.
+    /// The offset that every reader has passed.
     let slowestOffset: Atomic<UInt64>
     /// Resumed when the last group is written after a close.
     let closed: Mutex<CloseState>
@@ -36,7 +34,7 @@ package final class StreamLog: RecordLog, Sendable {
         var batch: RecordBatch
         /// Nil for now.
         var arrival: Timestamp?
-        var completion: Completion
+        var completion: AppendCompletion
 
         /// Bytes that its frame takes.
         func frameBytes(isEncrypted: Bool) -> UInt64 {
@@ -95,38 +93,35 @@ package final class StreamLog: RecordLog, Sendable {
         case closed
     }
 
+    /// What a log shares with others.
+    struct Shared: Sendable {
+        var pool: SegmentPool
+        var threads: WorkerThreads
+        var encryptionSpaces: EncryptionSpaces
+        var logger: Logger
+    }
+
     /// Opens the log in `folder`, which is created if it is missing, and recovers what a former
     /// process left there.
-    ///
-    /// The names of `readers` are those whose checkpoints hold records back from removal; `floors`
-    /// are further marks that the log is known to have reached.
     init(
         folder: String,
-        readers names: [String],
-        floors: [LogMark],
-        isEncrypted: Bool,
+        for use: LogUse,
         options: LogOptions,
-        pool: SegmentPool,
-        threads: WorkerThreads,
-        encryptionSpaces: EncryptionSpaces,
-        logger: Logger
+        shared: Shared
     ) throws(LogError) {
         try LogError.catching { () throws(SystemError) in try Folder.create(folder) }
         var files: [String: (file: CheckpointFile, slot: CheckpointFile.Slot?)] = [:]
-        for name in names { files[name] = try Self.openCheckpoint(name, folder, options) }
+        for name in use.readers { files[name] = try Self.openCheckpoint(name, folder, options) }
         let slots = files.values.compactMap(\.slot)
         let found = try LogRecovery(
             folder: folder,
             knownIdentity: slots.first?.logIdentity,
-            floors: floors + slots.map(\.mark),
+            floors: use.floors + slots.map(\.mark),
             fault: options.fault
         )
         self.folder = folder
         self.options = options
-        self.pool = pool
-        self.threads = threads
-        self.encryptionSpaces = encryptionSpaces
-        self.logger = logger
+        self.shared = shared
         identity = found.logIdentity
         queue = Mutex(
             LogWriterStateMachine(
@@ -144,14 +139,14 @@ package final class StreamLog: RecordLog, Sendable {
         )
         segments = Mutex(found.segments)
         durable = Mutex(DurableTail(mark: found.end))
-        readers = Mutex(
-            try Self.readers(from: files, start: found.start, identity: found.logIdentity)
-        )
+        let all = try Self.readers(from: files, start: found.start, identity: found.logIdentity)
+        readers = Mutex(all)
+        checkpoints = Mutex(all.mapValues(\.slot.mark))
         encryption = try EncryptionKeys(
             folder: folder,
             logIdentity: found.logIdentity,
             masterKeys: options.masterKeys,
-            isOn: isEncrypted,
+            isOn: use.isEncrypted,
             hasEncryptedFrames: found.encryptedEnd
                 > (slots.map(\.mark.position.offset).min() ?? 0),
             fault: options.fault
@@ -162,19 +157,19 @@ package final class StreamLog: RecordLog, Sendable {
         releasePassedSegments()
     }
 
+    var pool: SegmentPool { shared.pool }
+    var threads: WorkerThreads { shared.threads }
+    var encryptionSpaces: EncryptionSpaces { shared.encryptionSpaces }
+    var logger: Logger { shared.logger }
+
     /// The part of the identity that every frame carries.
     var tag: UInt32 { UInt32(truncatingIfNeeded: identity) }
 
     package var isEncryptionInUse: Bool { encryption.isInUse }
 
-    /// Why encrypted records can neither be read nor appended; nil where nothing is in the way.
-    package var encryptionFailure: KeyFailure? { encryption.failure }
+    package var encryptionFailure: LogKeyFailure? { encryption.failure.map { LogKeyFailure($0) } }
 
-    /// Encrypts what is appended from now on under a new data key, or keeps it as it is.
-    ///
     /// Blocks while a group is written.
-    ///
-    /// - Throws: InvalidKMSResource where there is no key to do it with.
     package func setEncryption(_ isOn: Bool) throws(FirehoseError) {
         // Under the writer's lock, so that no group is half and half.
         try writer.withLock { _ throws(FirehoseError) in
@@ -202,7 +197,6 @@ package final class StreamLog: RecordLog, Sendable {
         if isReached { action() }
     }
 
-    /// Bytes on disk from the slowest reader's checkpoint to the end.
     package var backlogBytes: UInt64 {
         let end = tail.position.offset
         return end - min(slowestOffset.load(ordering: .relaxed), end)

@@ -6,16 +6,21 @@ import Testing
 @Suite(.timeLimit(.minutes(2))) struct ConformanceTests {
     private static let runs = Conformance.all.indices.flatMap { place in
         ConformanceCase.allCases.filter { Conformance.all[place].exceptions[$0] == nil }
-            .map { (Conformance.all[place].name, place, $0) }
+            .flatMap { each in
+                LogKind.allCases.map { (Conformance.all[place].name, place, each, $0) }
+            }
     }
 
     @Test(arguments: runs)
     func `every record is delivered once, or kept as failed`(
         name: String,
         place: Int,
-        each: ConformanceCase
+        each: ConformanceCase,
+        logs: LogKind
     ) async throws {
-        let findings = try await Conformance.all[place].run(each)
+        var conformance = Conformance.all[place]
+        conformance.logs = logs
+        let findings = try await conformance.run(each)
         #expect(findings == [])
     }
 

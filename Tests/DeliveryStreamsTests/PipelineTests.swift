@@ -18,9 +18,10 @@ import Testing
         store.objects.sorted { $0.key < $1.key }.flatMap(\.value)
     }
 
-    @Test func `a buffer goes out after its interval and not before`() async throws {
+    @Test(arguments: LogKind.allCases)
+    func `a buffer goes out after its interval and not before`(logs: LogKind) async throws {
         let store = ScriptedStore()
-        let harness = try await DeliveryHarness(store)
+        let harness = try await DeliveryHarness(store, logs: logs)
         try await harness.create(interval: 60)
         try await harness.put([[1, 2], [], [3]])
         await harness.time.whenSleepers()
@@ -33,9 +34,10 @@ import Testing
         await harness.stop()
     }
 
-    @Test func `a full buffer goes out at once, and objects keep the order`() async throws {
+    @Test(arguments: LogKind.allCases)
+    func `a full buffer goes out at once, and objects keep the order`(logs: LogKind) async throws {
         let store = ScriptedStore()
-        let harness = try await DeliveryHarness(store)
+        let harness = try await DeliveryHarness(store, logs: logs)
         try await harness.create(size: 1, interval: 900)
         let records = (0..<50).map { [UInt8](repeating: UInt8($0), count: 100_000) }
         for start in stride(from: 0, to: 50, by: 5) {
@@ -52,9 +54,11 @@ import Testing
         await harness.stop()
     }
 
-    @Test func `a failed delivery is tried again with the same key and bytes`() async throws {
+    @Test(arguments: LogKind.allCases)
+    func `a failed delivery is tried again with the same key and bytes`(logs: LogKind) async throws
+    {
         let store = ScriptedStore { put, _ in put < 3 ? Self.failure : .delivered }
-        let harness = try await DeliveryHarness(store)
+        let harness = try await DeliveryHarness(store, logs: logs)
         try await harness.create(interval: 0, compression: .gzip)
         try await harness.put([[1, 2, 3]])
         for attempt in 1...3 {
@@ -69,11 +73,12 @@ import Testing
         await harness.stop()
     }
 
-    @Test func `after a restart the journalled key is written again, also if the store had it`()
-        async throws
-    {
+    @Test(arguments: LogKind.allCases)
+    func `after a restart the journalled key is written again, also if the store had it`(
+        logs: LogKind
+    ) async throws {
         let broken = ScriptedStore { _, _ in Self.failure }
-        let harness = try await DeliveryHarness(broken)
+        let harness = try await DeliveryHarness(broken, logs: logs)
         try await harness.create(interval: 0)
         try await harness.put([[1], [2]])
         await broken.whenPuts(1)
@@ -92,9 +97,12 @@ import Testing
         await harness.stop()
     }
 
-    @Test func `records that wait for their buffer are delivered after a restart`() async throws {
+    @Test(arguments: LogKind.allCases)
+    func `records that wait for their buffer are delivered after a restart`(
+        logs: LogKind
+    ) async throws {
         let store = ScriptedStore()
-        let harness = try await DeliveryHarness(store)
+        let harness = try await DeliveryHarness(store, logs: logs)
         try await harness.create(interval: 300)
         try await harness.put([[1]])
         try await harness.restart(store)
@@ -106,11 +114,12 @@ import Testing
         await harness.stop()
     }
 
-    @Test func `when its time is up an object is set aside, counted from the first attempt`()
-        async throws
-    {
+    @Test(arguments: LogKind.allCases)
+    func `when its time is up an object is set aside, counted from the first attempt`(
+        logs: LogKind
+    ) async throws {
         let store = ScriptedStore { _, _ in Self.failure }
-        let harness = try await DeliveryHarness(store, retryDuration: .seconds(100))
+        let harness = try await DeliveryHarness(store, retryDuration: .seconds(100), logs: logs)
         try await harness.create(interval: 0)
         try await harness.put([[1, 2, 3]])
         await store.whenPuts(1)
@@ -129,11 +138,12 @@ import Testing
         await harness.stop()
     }
 
-    @Test func `a buffer that is stuck does not hold up the ones behind it`() async throws {
+    @Test(arguments: LogKind.allCases)
+    func `a buffer that is stuck does not hold up the ones behind it`(logs: LogKind) async throws {
         let store = ScriptedStore { _, plan in
             plan.arrival.milliseconds % 1000 == 789 ? Self.failure : .delivered
         }
-        let harness = try await DeliveryHarness(store)
+        let harness = try await DeliveryHarness(store, logs: logs)
         try await harness.create(interval: 0)
         try await harness.put([[1]])
         await store.whenPuts(1)

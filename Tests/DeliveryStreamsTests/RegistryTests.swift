@@ -10,8 +10,10 @@ import Testing
 @testable import DeliveryStreams
 
 @Suite(.timeLimit(.minutes(1))) struct RegistryTests {
-    @Test func `streams are listed in order, in pages, and survive a restart`() async throws {
-        let harness = try await DeliveryHarness(ScriptedStore())
+    @Test(arguments: LogKind.allCases)
+    func `streams are listed in order, in pages, and survive a restart`(logs: LogKind) async throws
+    {
+        let harness = try await DeliveryHarness(ScriptedStore(), logs: logs)
         for name in ["c", "a", ".deleting-a", "b", "A"] { try await harness.create(name) }
         #expect(harness.registry.list(after: nil, limit: 2) == ([".deleting-a", "A"], true))
         #expect(harness.registry.list(after: "A", limit: 3) == (["a", "b", "c"], false))
@@ -25,9 +27,11 @@ import Testing
         await harness.stop()
     }
 
-    @Test func `any name that the API allows keeps its records over a restart`() async throws {
+    @Test(arguments: LogKind.allCases)
+    func `any name that the API allows keeps its records over a restart`(logs: LogKind) async throws
+    {
         let names = ["..", ".", ".deleting-x", ".creating-a", "a.stream", "creating-a"]
-        let harness = try await DeliveryHarness(ScriptedStore())
+        let harness = try await DeliveryHarness(ScriptedStore(), logs: logs)
         for name in names {
             try await harness.create(name, interval: 300)
             try await harness.put([Array(name.utf8)], to: name)
@@ -43,8 +47,10 @@ import Testing
         await harness.stop()
     }
 
-    @Test func `a name is taken once, and its twin is refused in AWS's words`() async throws {
-        let harness = try await DeliveryHarness(ScriptedStore())
+    @Test(arguments: LogKind.allCases)
+    func `a name is taken once, and its twin is refused in AWS's words`(logs: LogKind) async throws
+    {
+        let harness = try await DeliveryHarness(ScriptedStore(), logs: logs)
         try await harness.create("s")
         await #expect(
             throws: FirehoseError(
@@ -55,13 +61,14 @@ import Testing
         await harness.stop()
     }
 
-    @Test func `deleting removes the files and what is pending, and the name is free again`()
-        async throws
-    {
+    @Test(arguments: LogKind.allCases)
+    func `deleting removes the files and what is pending, and the name is free again`(
+        logs: LogKind
+    ) async throws {
         let store = ScriptedStore { _, _ in
             .failed(DeliveryFailure(code: "S3.Unreachable", message: ""))
         }
-        let harness = try await DeliveryHarness(store)
+        let harness = try await DeliveryHarness(store, logs: logs)
         try await harness.create("s", interval: 0)
         try await harness.put([[1]])
         await store.whenPuts(1)
@@ -73,6 +80,12 @@ import Testing
         }
         try await harness.create("s", interval: 300)
         try await harness.put([[4]])
+        let other = ScriptedStore()
+        try await harness.restart(other)
+        await harness.time.whenSleepers()
+        harness.time.advance(by: .seconds(300))
+        await other.whenPuts(1)
+        #expect(other.puts.map(\.content) == [[4]])
         await harness.stop()
     }
 

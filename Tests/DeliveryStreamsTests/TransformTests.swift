@@ -1,10 +1,8 @@
 import Delivery
 import DeliveryTesting
 import Destinations
-import DurableLog
 import Foundation
 import JSON
-import Logging
 import Platform
 import Records
 import TestSupport
@@ -84,10 +82,12 @@ import Testing
         await #expect(throws: CancellationError.self) { try await never.value }
     }
 
-    @Test func `what was transformed is delivered, with the time at which it was put`() async throws
-    {
+    @Test(arguments: LogKind.allCases)
+    func `what was transformed is delivered, with the time at which it was put`(
+        logs: LogKind
+    ) async throws {
         let store = ScriptedStore()
-        let harness = try await DeliveryHarness(store)
+        let harness = try await DeliveryHarness(store, logs: logs)
         try await harness.create(interval: 60, processors: [Self.commas])
         try await harness.put([Array("a,b".utf8), Array("c".utf8)])
         try await untilStored(3, store, harness)
@@ -96,11 +96,12 @@ import Testing
         await harness.stop()
     }
 
-    @Test func `after a crash in the middle of a batch, only the rest of it is transformed`()
-        async throws
-    {
+    @Test(arguments: LogKind.allCases)
+    func `after a crash in the middle of a batch, only the rest of it is transformed`(
+        logs: LogKind
+    ) async throws {
         let store = ScriptedStore()
-        let harness = try await DeliveryHarness(store)
+        let harness = try await DeliveryHarness(store, logs: logs)
         // Nothing of the stream is transformed before the crash: it is delivered as it is, later.
         try await harness.create(interval: 900)
         let records = ["a,b", "c", "d,e", "f"].map { Array($0.utf8) }
@@ -131,33 +132,28 @@ import Testing
         covering count: UInt64,
         of records: [[UInt8]]
     ) async throws {
-        let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
         let folder = harness.folder("data/streams/s.stream")
-        let logs = try LogStore(
-            spareFolder: harness.folder("data/spare"),
-            options: LogOptions(minimumFreeDiskBytes: 0, time: harness.time),
-            logger: logger
-        )
-        let source = try logs.open(folder + "/log", readers: ["delivery"])
-        let outcome = try OutcomeLog(
-            folder + "/outcome",
-            logs: logs,
-            floors: [],
-            isEncrypted: false
-        )
-        let progress = OutcomeRecord.Progress(
-            start: source.checkpoint(of: "delivery"),
-            end: source.tail,
-            from: 0,
-            records: count,
-            isComplete: false
-        )
-        var bytes = [UInt8](repeating: 0, count: OutcomeRecord.Progress.byteCount)
-        bytes.withUnsafeMutableBytes { progress.write(to: $0) }
-        let frame = RecordBatch([[0] + bytes, [1] + Array("X".utf8), [1] + Array("Y".utf8)])
-        _ = try await outcome.append(frame, arrival: harness.time.now())
-        await logs.close(source)
-        await logs.close(outcome.log)
-        logs.shutDown()
+        try await harness.withLogs { logs in
+            let source = try logs.open(folder + "/log", for: LogUse(readers: ["delivery"]))
+            let outcome = try OutcomeLog(
+                folder + "/outcome",
+                logs: logs,
+                floors: [],
+                isEncrypted: false
+            )
+            let progress = OutcomeRecord.Progress(
+                start: source.checkpoint(of: "delivery"),
+                end: source.tail,
+                from: 0,
+                records: count,
+                isComplete: false
+            )
+            var bytes = [UInt8](repeating: 0, count: OutcomeRecord.Progress.byteCount)
+            bytes.withUnsafeMutableBytes { progress.write(to: $0) }
+            let frame = RecordBatch([[0] + bytes, [1] + Array("X".utf8), [1] + Array("Y".utf8)])
+            _ = try await outcome.append(frame, arrival: harness.time.now())
+            await source.close()
+            await outcome.log.close()
+        }
     }
 }

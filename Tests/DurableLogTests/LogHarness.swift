@@ -1,7 +1,9 @@
+import Dispatch
 import Encryption
 import Logging
 import Platform
 import Records
+import Synchronization
 import TestSupport
 
 @testable import DurableLog
@@ -49,7 +51,13 @@ final class LogHarness {
             threadCount: 2,
             logger: logger
         )
-        return (store, try store.open(folder("log"), readers: [reader], isEncrypted: isEncrypted))
+        return (
+            store,
+            try store.openLog(
+                folder("log"),
+                for: LogUse(readers: [reader], isEncrypted: isEncrypted)
+            )
+        )
     }
 
     deinit { store.shutDown() }
@@ -114,6 +122,46 @@ final class LogHarness {
             bytes,
             at: UInt64(SegmentHeader.byteCount) + offset - base
         )
+    }
+}
+
+/// A sync that goes on when a test says so.
+final class BlockedSync: Sendable {
+    private let suffix: String
+    private let isArmed = Atomic(false)
+    private let isOver = DispatchSemaphore(value: 0)
+    private let hasWaited = Atomic(false)
+    private let reached = AsyncStream.makeStream(of: Void.self)
+
+    /// Of files whose name ends so.
+    init(of suffix: String) { self.suffix = suffix }
+
+    var fault: File.Fault {
+        { [self] call, path in
+            guard call == .sync, path.hasSuffix(suffix),
+                isArmed.exchange(false, ordering: .relaxed)
+            else { return nil }
+            reached.continuation.yield()
+            // A test that waits for it fails, and does not hang.
+            if isOver.wait(timeout: .now() + 10) == .timedOut {
+                hasWaited.store(true, ordering: .relaxed)
+            }
+            return nil
+        }
+    }
+
+    /// Blocks the next one.
+    func arm() { isArmed.store(true, ordering: .relaxed) }
+
+    /// Waits until it is blocked.
+    func whenReached() async {
+        for await _ in reached.stream { return }
+    }
+
+    /// Lets it go on; false where it has waited for too long.
+    func release() -> Bool {
+        isOver.signal()
+        return !hasWaited.load(ordering: .relaxed)
     }
 }
 

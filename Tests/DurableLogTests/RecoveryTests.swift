@@ -138,7 +138,10 @@ import Testing
     @Test func `what another log left in a used segment is never read`() async throws {
         let harness = try LogHarness(firstSegmentBytes: 16 * 1024, segmentBytes: 64 * 1024)
         // Two logs with the same sizes of frames have the same offsets.
-        let other = try harness.store.open(harness.folder("other"), readers: [LogHarness.reader])
+        let other = try harness.store.openLog(
+            harness.folder("other"),
+            for: LogUse(readers: [LogHarness.reader])
+        )
         for _ in 0..<100 { _ = try await other.append([numbered(0x0bad)]) }
         try other.moveCheckpoint(of: LogHarness.reader, to: other.tail)
         for number in 0..<30 { _ = try await harness.append([numbered(number)]) }
@@ -154,10 +157,9 @@ import Testing
         for number in 0..<5 { _ = try await harness.append([numbered(number)]) }
         let encrypted = harness.log.tail
         for path in try harness.segmentFiles { try Folder.remove(path) }
-        let log = try harness.store.open(
+        let log = try harness.store.openLog(
             harness.folder("log"),
-            readers: [LogHarness.reader],
-            floors: [encrypted]
+            for: LogUse(readers: [LogHarness.reader], floors: [encrypted])
         )
         #expect(log.tail == encrypted)
         let receipt = try await log.append([numbered(6)])

@@ -30,66 +30,6 @@ import Testing
         #expect(harness.log.tail.bytes == UInt64(all.reduce(0) { $0 + $1.count }))
     }
 
-    @Test func `appends at the same time all get in, each batch whole`() async throws {
-        let harness = try LogHarness()
-        let log = harness.log
-        try await withThrowingTaskGroup(of: Void.self) { group in
-            for writer in 0..<16 {
-                group.addTask {
-                    for number in 0..<50 {
-                        let mark = [UInt8(writer), UInt8(number)]
-                        _ = try await log.append([mark + [0], mark + [1], mark + [2]])
-                    }
-                }
-            }
-            try await group.waitForAll()
-        }
-        let records = try harness.read().records
-        #expect(records.count == 16 * 50 * 3)
-        for start in stride(from: 0, to: records.count, by: 3) {
-            #expect((0..<3).allSatisfy { records[start + $0][2] == UInt8($0) })
-            #expect(records[start][..<2] == records[start + 2][..<2])
-        }
-        for writer in 0..<16 {
-            let numbers = records.filter { $0[0] == writer && $0[2] == 0 }.map { $0[1] }
-            #expect(numbers == Array(0..<50))
-        }
-    }
-
-    @Test func `a log is cut at any record, and the cuts join without a gap`() async throws {
-        let harness = try LogHarness()
-        var generator = SeededGenerator(seed: 22)
-        var all: [[UInt8]] = []
-        for _ in 0..<100 {
-            let batch = (0..<Int.random(in: 1...30, using: &generator)).map { _ in
-                generator.bytes(Int.random(in: 0...900, using: &generator))
-            }
-            _ = try await harness.append(batch)
-            all += batch
-        }
-        for maximum in [1, 500, 4000, 50_000, 10_000_000] as [UInt64] {
-            var mark = harness.log.checkpoint(of: LogHarness.reader)
-            var read: [[UInt8]] = []
-            while mark != harness.log.tail {
-                let end = try harness.log.cut(
-                    from: mark,
-                    maximumBytes: maximum,
-                    maximumRecords: .max,
-                    limit: harness.log.tail
-                )
-                let part = try harness.read(from: mark, to: end).records
-                let bytes = part.reduce(0) { $0 + $1.count }
-                #expect(bytes <= Int(maximum) || part.filter { !$0.isEmpty }.count == 1)
-                #expect(end.records == mark.records + UInt64(part.count))
-                #expect(end.bytes == mark.bytes + UInt64(bytes))
-                #expect(!part.isEmpty)
-                read += part
-                mark = end
-            }
-            #expect(read == all)
-        }
-    }
-
     @Test func `checkpoints survive, and what they pass is let go`() async throws {
         let harness = try LogHarness()
         for number in 0..<200 {
@@ -147,51 +87,6 @@ import Testing
         #expect(throws: LogError.self) { try harness.reopen() }
     }
 
-    @Test func `who waits for records or bytes is woken once`() async throws {
-        let harness = try LogHarness()
-        let calls = Mutex(0)
-        harness.log.wake("delivery", atRecords: 3, orBytes: .max) { calls.withLock { $0 += 1 } }
-        _ = try await harness.append([[1], [2]])
-        #expect(calls.withLock { $0 } == 0)
-        _ = try await harness.append([[3]])
-        #expect(calls.withLock { $0 } == 1)
-        _ = try await harness.append([[4]])
-        #expect(calls.withLock { $0 } == 1)
-        harness.log.wake("delivery", atRecords: .max, orBytes: 4) { calls.withLock { $0 += 1 } }
-        #expect(calls.withLock { $0 } == 2)
-    }
-
-    @Test func `readers wait beside each other`() async throws {
-        let harness = try LogHarness()
-        let calls = Mutex([0, 0])
-        harness.log.wake("delivery", atRecords: 1, orBytes: .max) { calls.withLock { $0[0] += 1 } }
-        harness.log.wake("backup", atRecords: 2, orBytes: .max) { calls.withLock { $0[1] += 1 } }
-        _ = try await harness.append([[1]])
-        #expect(calls.withLock { $0 } == [1, 0])
-        _ = try await harness.append([[1]])
-        #expect(calls.withLock { $0 } == [1, 1])
-    }
-
-    @Test func `a buffer is cut by the number of its records, empty ones too`() async throws {
-        let harness = try LogHarness()
-        _ = try await harness.append([[1], [], [], [2], []])
-        _ = try await harness.append([[], [3]])
-        var sizes: [UInt64] = []
-        var mark = LogMark.start
-        while mark != harness.log.tail {
-            let end = try harness.log.cut(
-                from: mark,
-                maximumBytes: .max,
-                maximumRecords: 2,
-                limit: harness.log.tail
-            )
-            #expect(try harness.read(from: mark, to: end).records.count == 2 || end.records == 7)
-            sizes.append(end.records - mark.records)
-            mark = end
-        }
-        #expect(sizes == [2, 2, 2, 1])
-    }
-
     @Test func `a reader that is added later holds back what is behind its mark`() async throws {
         let harness = try LogHarness(firstSegmentBytes: 16 * 1024, segmentBytes: 32 * 1024)
         for number in 0..<10 {
@@ -224,32 +119,24 @@ import Testing
         #expect(try harness.read().records.map(\.count) == [20 * 1024 * 1024])
     }
 
-    @Test func `at the bound on its bytes a log says slow down, and goes on when there is room`()
-        async throws
-    {
-        let harness = try LogHarness(maximumLogBytes: 10_000)
-        for _ in 0..<10 { _ = try await harness.append([[UInt8](repeating: 1, count: 1000)]) }
-        await #expect(throws: FirehoseError.slowDown) { try await harness.append([[1]]) }
-        try harness.move(to: harness.log.tail)
-        _ = try await harness.append([[1]])
-    }
-
-    @Test func `after close nothing is taken and all that was taken is there`() async throws {
-        let harness = try LogHarness()
-        _ = try await harness.append([[1]])
-        await harness.store.close(harness.log)
-        await #expect(throws: FirehoseError.self) { try await harness.append([[2]]) }
-        #expect(try harness.read().records == [[1]])
-    }
-
-    @Test func `arrival stamps never go back`() async throws {
-        let harness = try LogHarness()
-        _ = try await harness.append([[1]])
-        let first = try harness.log.arrival(after: .start)
-        let second = harness.log.tail
-        harness.time.advance(by: .seconds(-60))
-        _ = try await harness.append([[2]])
-        #expect(try harness.log.arrival(after: second) == first)
-        #expect(try harness.log.arrival(after: harness.log.tail) == nil)
+    @Test func `where a reader stands is told while another's checkpoint is synced`() async throws {
+        let blocked = BlockedSync(of: "backup.checkpoint")
+        let harness = try LogHarness(fault: blocked.fault)
+        let log = harness.log
+        _ = try await harness.append([[1], [2]])
+        try log.addReader("backup", at: .start)
+        blocked.arm()
+        let threads = WorkerThreads(count: 1)
+        defer { threads.close() }
+        async let move: Void = threads.run { _ in
+            try log.moveCheckpoint(of: "backup", to: log.tail)
+        }
+        await blocked.whenReached()
+        #expect(log.checkpoint(of: LogHarness.reader) == .start)
+        #expect(log.checkpoint(of: "backup") == .start)
+        #expect(log.backlogBytes > 0)
+        #expect(blocked.release())
+        try await move
+        #expect(log.checkpoint(of: "backup") == log.tail)
     }
 }

@@ -32,7 +32,7 @@ WITNESSES = re.compile(
     r"^\W*(description\b|hash\(|encode\(|== |< |\+ |- |CodingKeys\b|next\(\)|from decoder\b)"
 )
 CONFORMANCES = re.compile(
-    r"(RecordLog|BufferProcessor|BufferJournal|RecordAppender|DeliveryStreamRegistry|ObjectStore|Compressor|TimeSource|Service)\b"
+    r"(RecordLogs?|RecordLogInspection|BufferProcessor|BufferJournal|RecordAppender|DeliveryStreamRegistry|ObjectStore|Compressor|TimeSource|Service)\b"
 )
 
 

@@ -39,6 +39,9 @@ package struct Conformance: Sendable {
     private static let retrySeconds = 7200
     private let subject: any ConformanceSubject
 
+    /// What the records wait in.
+    package var logs = LogKind.files
+
     private init(_ subject: any ConformanceSubject) { self.subject = subject }
 
     /// What the kind is called.
@@ -97,7 +100,7 @@ package struct Conformance: Sendable {
 
     /// After some faults the destination takes all.
     private func recovers(_ steps: [ConformanceStep]) async throws -> [String] {
-        let run = try await Run(subject, steps, retrySeconds: Self.retrySeconds)
+        let run = try await Run(subject, logs, steps, retrySeconds: Self.retrySeconds)
         run.harness.time.skipsSleeps = true
         let records = Self.records(0..<5)
         try await run.put(records)
@@ -113,7 +116,7 @@ package struct Conformance: Sendable {
     }
 
     private func someRejected() async throws -> [String] {
-        let run = try await Run(subject, [], afterwards: .rejectBad, retrySeconds: 0)
+        let run = try await Run(subject, logs, [], afterwards: .rejectBad, retrySeconds: 0)
         run.harness.time.skipsSleeps = true
         let (before, bad, after) = (
             Self.records(0..<3), Self.records(3..<5, "bad"), Self.records(5..<8)
@@ -136,7 +139,7 @@ package struct Conformance: Sendable {
 
     /// The destination takes nothing for as long as it is tried.
     private func fails(retrySeconds: Int, isClosed: Bool) async throws -> [String] {
-        let run = try await Run(subject, [], afterwards: .refuse, retrySeconds: retrySeconds)
+        let run = try await Run(subject, logs, [], afterwards: .refuse, retrySeconds: retrySeconds)
         if isClosed { try await run.target.close() }
         run.harness.time.skipsSleeps = true
         let records = Self.records(0..<5)
@@ -154,7 +157,7 @@ package struct Conformance: Sendable {
 
     /// The server stops while it waits for an answer.
     private func restart() async throws -> [String] {
-        let run = try await Run(subject, [.silence], retrySeconds: Self.retrySeconds)
+        let run = try await Run(subject, logs, [.silence], retrySeconds: Self.retrySeconds)
         let records = Self.records(0..<5)
         try await run.put(records)
         try await run.harness.eventually { !run.script.attempts.isEmpty }
@@ -163,7 +166,7 @@ package struct Conformance: Sendable {
 
     /// The server stops while it waits for the time of the next attempt.
     private func cancellation() async throws -> [String] {
-        let run = try await Run(subject, [.refuse], retrySeconds: Self.retrySeconds)
+        let run = try await Run(subject, logs, [.refuse], retrySeconds: Self.retrySeconds)
         let records = Self.records(0..<5)
         try await run.put(records)
         try await run.harness.eventually { !run.script.attempts.isEmpty }
@@ -188,6 +191,7 @@ package struct Conformance: Sendable {
 
         init(
             _ subject: any ConformanceSubject,
+            _ logs: LogKind,
             _ steps: [ConformanceStep],
             afterwards: ConformanceStep = .accept,
             retrySeconds: Int
@@ -196,7 +200,7 @@ package struct Conformance: Sendable {
             let time = ManualTime()
             script = ConformanceScript(steps, afterwards: afterwards)
             target = try await subject.start(script, retrySeconds: retrySeconds, time: time)
-            harness = try DeliveryHarness(target.parts, time: time)
+            harness = try DeliveryHarness(target.parts, time: time, logs: logs)
             try await harness.create("s", target.destination)
         }
 

@@ -1,6 +1,7 @@
 internal import Delivery
 internal import DeliveryStreams
 internal import Destinations
+internal import DurableLog
 internal import Egress
 internal import Encryption
 internal import FirehoseAPI
@@ -51,18 +52,20 @@ struct ServerCheck {
             threads: WorkerThreads(count: 1),
             time: time
         )
+        let logs = LogFolders(masterKeys: masterKeys)
         let inspection = StreamInspection(
             dataFolder: folder,
+            logs: logs,
             identity: identity,
             admission: StreamAdmission(
                 policy: settings.streams.policy,
-                hasMasterKey: masterKeys != nil,
+                logs: logs,
                 destinations: destinations,
                 transforms: transforms,
                 time: time
             )
         )
-        let streams = try checkStreams(inspection, masterKeys)
+        let streams = try checkStreams(inspection)
         let reach = ReachCheck(
             findings: findings,
             buckets: buckets,
@@ -166,8 +169,7 @@ struct ServerCheck {
     // MARK: Streams
 
     private func checkStreams(
-        _ inspection: StreamInspection,
-        _ masterKeys: MasterKeys?
+        _ inspection: StreamInspection
     ) throws -> [DeliveryStream] {
         for (folder, reason) in inspection.unreadable {
             try findings.say(.fail, "stored stream", "\(folder): \(reason)")
@@ -175,7 +177,7 @@ struct ServerCheck {
         var streams = inspection.streams
         for (name, stream) in streams.sorted(by: { $0.key < $1.key }) {
             try check(stream, "stream \(name)", "stored", inspection)
-            if let failure = inspection.encryptionFailure(of: name, masterKeys) {
+            if let failure = inspection.encryptionFailure(of: name) {
                 try findings.say(
                     .fail,
                     "stream \(name)",

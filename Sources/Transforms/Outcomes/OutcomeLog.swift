@@ -1,5 +1,4 @@
 package import Delivery
-package import DurableLog
 package import Records
 internal import Synchronization
 
@@ -9,7 +8,7 @@ package final class OutcomeLog: Sendable {
     private static let progressReader = "progress"
 
     /// What it is kept in.
-    package let log: StreamLog
+    package let log: any RecordLog
     /// Ends of batches whose outcome is durable, each with the log's end behind it.
     private let appended = Mutex<[(source: LogMark, outcome: LogMark)]>([])
     /// How many records lie before each progress record that is not delivered yet, of this run of the
@@ -18,22 +17,24 @@ package final class OutcomeLog: Sendable {
     /// The place behind the last batch in the row.
     private let lastTurn = Mutex<Turn?>(nil)
 
-    /// Opens the log in `folder`, created if it is missing.
+    /// Opens the log of that name, created if it is missing.
     ///
     /// Blocks. `floors` are marks of it that are known from the journal.
     package init(
-        _ folder: String,
-        logs: LogStore,
+        _ name: String,
+        logs: any RecordLogs,
         floors: [LogMark],
         isEncrypted: Bool
     ) throws {
         log = try logs.open(
-            folder,
-            readers: [PipelineRole.outcome.reader, Self.progressReader],
-            floors: floors,
-            isEncrypted: isEncrypted,
-            // One batch may become more than any bound; between batches, `TransformStage` waits.
-            isBounded: false
+            name,
+            for: LogUse(
+                readers: [PipelineRole.outcome.reader, Self.progressReader],
+                floors: floors,
+                isEncrypted: isEncrypted,
+                // One batch may become more than any bound; between batches, `TransformStage` waits.
+                isBounded: false
+            )
         )
     }
 

@@ -1,0 +1,51 @@
+/// What the log answers when a batch is on disk: which numbers its records have.
+package struct AppendReceipt: Sendable, Hashable {
+    /// Records with consecutive numbers.
+    package struct Run: Sendable, Hashable {
+        /// The number of the first.
+        package var first: RecordNumber
+        /// How many there are.
+        package var count: Int
+
+        /// A run.
+        package init(first: RecordNumber, count: Int) {
+            self.first = first
+            self.count = count
+        }
+
+        /// The number behind the last.
+        package var end: RecordNumber { first + count }
+    }
+
+    /// The log's own number, random at creation: it tells a stream from a later one of its name.
+    package var logIdentity: UInt64
+    /// The batch's records in their order, which is that of their numbers: the first ones of the batch,
+    /// where a limit kept the others out.
+    package var runs: [Run]
+    /// Whether they are encrypted where they lie.
+    package var isEncrypted: Bool
+
+    /// A receipt.
+    package init(logIdentity: UInt64, runs: [Run], isEncrypted: Bool = false) {
+        self.logIdentity = logIdentity
+        self.runs = runs
+        self.isEncrypted = isEncrypted
+    }
+
+    /// How many records it is for.
+    package var recordCount: Int { runs.reduce(0) { $0 + $1.count } }
+
+    /// The number of one of the records, which are counted from 0.
+    package func number(ofRecord index: Int) -> RecordNumber {
+        var index = index
+        for run in runs {
+            if index < run.count { return run.first + index }
+            index -= run.count
+        }
+        preconditionFailure("the receipt is for fewer records")
+    }
+}
+
+/// What an append calls at its end, once, on any thread: with a receipt when the records are durable, with
+/// an AWS error when they are not.
+package typealias AppendCompletion = @Sendable (Result<AppendReceipt, FirehoseError>) -> Void
