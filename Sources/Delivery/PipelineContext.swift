@@ -135,21 +135,39 @@ package final class PipelineContext: Sendable {
         }
     }
 
-    /// Decides a buffer's range and what becomes of it, and journals that before anything is sent.
+    /// Decides a buffer's range and its objects' keys, and journals that before anything is sent.
     ///
+    /// - Parameters:
+    ///   - cut: What it is cut from.
+    ///   - target: Where its objects go.
+    ///   - failedType: What its records are delivered as that their destination does not take; nil for a
+    ///     buffer that becomes an object.
+    ///   - use: What becomes of it beyond its object.
     /// - Returns: The entry that counts.
     func seal(
         _ cut: BufferCut,
-        _ entry: @escaping @Sendable (_ end: LogMark) -> JournalEntry
+        _ target: DeliveryTarget,
+        failedType: ErrorOutputType? = nil,
+        _ use: @escaping @Sendable (_ object: ObjectPlan) -> JournalEntry.Use
     ) async throws -> JournalEntry {
-        let proposed = try await environment.diskThreads.run { [log] _ in
-            entry(
-                try log.cut(
-                    from: cut.start,
-                    maximumBytes: cut.bytes,
-                    maximumRecords: .max,
-                    limit: cut.limit
-                )
+        let proposed = try await environment.diskThreads.run { [self] _ in
+            let end = try log.cut(
+                from: cut.start,
+                maximumBytes: cut.bytes,
+                maximumRecords: .max,
+                limit: cut.limit
+            )
+            let plans = target.plans(stream: stream, cut, failedType: failedType)
+            let use = use(plans.main)
+            return JournalEntry(
+                sequence: cut.sequence,
+                start: cut.start,
+                end: end,
+                plan: plans.main,
+                failurePlans: plans.failures,
+                records: use.records,
+                copy: use.copy,
+                firstAttempt: time.now()
             )
         }
         return try await journal.propose(proposed)

@@ -59,6 +59,12 @@ package struct JournalEntry: Sendable, Codable, Hashable {
         self.firstAttempt = firstAttempt
     }
 
+    /// What becomes of a buffer beyond its object: nothing, unless one of them is there.
+    struct Use {
+        var records: RecordsPlan?
+        var copy: CopyPlan?
+    }
+
     /// The objects of failed records, by what they are delivered as.
     var failureObjects: [ErrorOutputType: ObjectPlan] {
         var objects: [ErrorOutputType: ObjectPlan] = [:]

@@ -16,17 +16,7 @@ package struct ObjectProcessor: BufferProcessor {
     ) async throws
         -> (any BufferWork)?
     {
-        try await context.seal(cut) { [target] end in
-            let plans = target.plans(stream: context.stream, cut, failedType: nil)
-            return JournalEntry(
-                sequence: cut.sequence,
-                start: cut.start,
-                end: end,
-                plan: plans.main,
-                failurePlans: plans.failures,
-                firstAttempt: context.time.now()
-            )
-        }.work(context)
+        try await context.seal(cut, target) { _ in JournalEntry.Use() }.work(context)
     }
 }
 

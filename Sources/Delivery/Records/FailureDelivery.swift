@@ -12,22 +12,13 @@ struct FailureDelivery {
         var setAside: Spooler.Part?
     }
 
-    private let entry: JournalEntry
-    private let plan: RecordsPlan
-    private let destination: any RecordDestination
-    private let context: PipelineContext
+    private let source: RecordSource
 
-    init(
-        _ entry: JournalEntry,
-        _ plan: RecordsPlan,
-        _ destination: any RecordDestination,
-        _ context: PipelineContext
-    ) {
-        self.entry = entry
-        self.plan = plan
-        self.destination = destination
-        self.context = context
-    }
+    init(_ source: RecordSource) { self.source = source }
+
+    private var entry: JournalEntry { source.entry }
+    private var destination: any RecordDestination { source.destination }
+    private var context: PipelineContext { source.context }
 
     /// The objects of what is kept; nil where that is not what it was, which is logged.
     func objects() async throws -> Objects? {
@@ -56,14 +47,7 @@ struct FailureDelivery {
             var place = entry.start
             while place.position < entry.end.position {
                 try flag.check()
-                let chunk = try RecordsChunk(
-                    context.log,
-                    from: place,
-                    limit: entry.end,
-                    destination.requestLimits,
-                    isOutcome: context.role == .outcome,
-                    delimiter: plan.delimiter
-                )
+                let chunk = try source.chunk(from: place)
                 for (type, range) in chunk.failures {
                     try objects.add(
                         UnsafeRawBufferPointer(rebasing: chunk.records.block.bytes[range]),
@@ -129,7 +113,7 @@ extension PipelineContext {
                 outage.bucketFailed(part.plan.bucket, logger)
                 metrics.retries()
                 logger.warning(
-                    "delivery failed, another try follows",
+                    "failed-records PUT failed; retrying",
                     metadata: part.facts(["attempts": "\(attempts)", "error": "\(failure)"])
                 )
                 return .again(RetryWait())

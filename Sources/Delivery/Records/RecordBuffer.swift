@@ -21,23 +21,11 @@ package struct RecordProcessor: BufferProcessor {
     ) async throws
         -> (any BufferWork)?
     {
-        try await context.seal(cut) { [target, destination] end in
-            let plans = target.plans(
-                stream: context.stream,
-                cut,
-                failedType: ErrorOutputType(of: destination.kind)
-            )
-            return JournalEntry(
-                sequence: cut.sequence,
-                start: cut.start,
-                end: end,
-                plan: plans.main,
-                failurePlans: plans.failures,
-                records: RecordsPlan(
-                    destination: destination,
-                    delimiter: target.recordDelimiter
-                ),
-                firstAttempt: context.time.now()
+        let failedType = ErrorOutputType(of: destination.kind)
+        return try await context.seal(cut, target, failedType: failedType) {
+            [target, destination] _ in
+            JournalEntry.Use(
+                records: RecordsPlan(destination: destination, delimiter: target.recordDelimiter)
             )
         }.work(context)
     }
@@ -53,7 +41,31 @@ struct RecordBuffer: JournalledWork {
         let destination = try await context.untilDone("the destination cannot be used") {
             try context.requests.destination(plan.destination)
         }
-        var delivery = RecordDelivery(entry, plan, destination, context)
+        var delivery = RecordDelivery(RecordSource(buffer: self, destination: destination))
         try await delivery.run()
+    }
+}
+
+/// The records of a buffer as its destination takes them, read from the log each time.
+struct RecordSource: Sendable {
+    let buffer: RecordBuffer
+    let destination: any RecordDestination
+
+    var entry: JournalEntry { buffer.entry }
+    var kind: DestinationKind { buffer.plan.destination.kind }
+    var context: PipelineContext { buffer.context }
+
+    /// Reads the part that begins at a mark and fits into a request.
+    ///
+    /// Blocks.
+    func chunk(from start: LogMark) throws -> RecordsChunk {
+        try RecordsChunk(
+            context.log,
+            from: start,
+            limit: entry.end,
+            destination.requestLimits,
+            isOutcome: context.role == .outcome,
+            delimiter: buffer.plan.delimiter
+        )
     }
 }

@@ -5,33 +5,26 @@ internal import Records
 
 /// One buffer's way to a destination that takes records one by one: does what the state machine says.
 struct RecordDelivery {
-    private let entry: JournalEntry
-    private let plan: RecordsPlan
-    private let destination: any RecordDestination
-    private let context: PipelineContext
+    private let source: RecordSource
     private var machine: RecordDeliveryStateMachine
     /// Gathers what failed; nil before the first.
     private var spool: FailureSpool?
     /// Whether a part of the buffer was sent since the retrier was new.
     private var hasSent = false
 
-    init(
-        _ entry: JournalEntry,
-        _ plan: RecordsPlan,
-        _ destination: any RecordDestination,
-        _ context: PipelineContext
-    ) {
-        self.entry = entry
-        self.plan = plan
-        self.destination = destination
-        self.context = context
-        let rules = destination.retryRules
+    init(_ source: RecordSource) {
+        self.source = source
+        let rules = source.destination.retryRules
         machine = RecordDeliveryStateMachine(
-            RecordDeliveryStateMachine.Buffer(entry),
+            RecordDeliveryStateMachine.Buffer(source.entry),
             rules: rules,
-            allowance: context.allowance(rules.duration)
+            allowance: source.context.allowance(rules.duration)
         )
     }
+
+    private var entry: JournalEntry { source.entry }
+    private var destination: any RecordDestination { source.destination }
+    private var context: PipelineContext { source.context }
 
     /// Brings the buffer to an end: each record is delivered, or in the bucket for failed ones.
     ///
@@ -68,12 +61,12 @@ struct RecordDelivery {
         }
     }
 
-    private var place: PipelineMetrics.Place { PipelineMetrics.Place(plan.destination.kind) }
+    private var place: PipelineMetrics.Place { PipelineMetrics.Place(source.kind) }
 
     private var facts: Logger.Metadata {
         let summary = machine.summary
         return [
-            "destination": "\(plan.destination.kind.rawValue)", "records": "\(summary.records)",
+            "destination": "\(source.kind.rawValue)", "records": "\(summary.records)",
             "failed": "\(summary.failed)", "bytes": "\(summary.bytes)",
             "requests": "\(summary.requests)", "attempts": "\(summary.attempts)",
         ]
@@ -84,7 +77,6 @@ struct RecordDelivery {
     /// An answer, or what waits for one without the records in memory.
     private struct Sent {
         var answer: DeliveryAnswer
-        var chunk: RecordsChunk.Extent
         /// Bytes of each record that was sent.
         var sizes: [Int]
     }
@@ -116,24 +108,14 @@ struct RecordDelivery {
     /// - Throws: `Retrier.Trouble`, and nothing was sent; `CancellationError`.
     private mutating func send() async throws -> Sent? {
         let chunk = try await context.trying("the buffer cannot be read") {
-            [context, entry, plan, destination, place = machine.place] in
-            try await context.environment.spoolThreads.run { _ in
-                try RecordsChunk(
-                    context.log,
-                    from: place,
-                    limit: entry.end,
-                    destination.requestLimits,
-                    isOutcome: context.role == .outcome,
-                    delimiter: plan.delimiter
-                )
-            }
+            [context, source, place = machine.place] in
+            try await context.environment.spoolThreads.run { _ in try source.chunk(from: place) }
         }
         if case .read = machine.next { try await take(chunk) }
         guard case .send(let places) = machine.next else { return nil }
         let answer = try await destination.send(chunk.records, places)
         return Sent(
             answer: answer,
-            chunk: chunk.extent,
             sizes: places.map { chunk.records.items[$0].range.count }
         )
     }
@@ -177,16 +159,16 @@ struct RecordDelivery {
                 split: answer.splitRequests,
                 // A document refused for good is no failure of the request.
                 isSuccess: report.failed == 0
-                    && (DestinationType.of(plan.destination.kind).judgesRecords
+                    && (DestinationType.of(source.kind).judgesRecords
                         || report.refused == 0)
             )
         )
         guard report.isRetried, let failure = report.failure else { return }
         context.metrics.retries()
         context.logger.warning(
-            "delivery failed, another try follows",
+            "request failed; retrying",
             metadata: [
-                "destination": "\(plan.destination.kind.rawValue)", "error": "\(failure)",
+                "destination": "\(source.kind.rawValue)", "error": "\(failure)",
                 "records": "\(report.failed)", "attempts": "\(report.attempts)",
             ]
         )
@@ -217,16 +199,15 @@ struct RecordDelivery {
     private mutating func keep(_ summary: FailureSummary) async throws {
         // Where only records failed that never came to be delivered, the list is empty.
         let spool = try await madeSpool()
-        let content: FailureSpool.Content
-        do {
-            content = try await context.environment.diskThreads.run { _ in try spool.finish() }
-        } catch is CancellationError {
-            throw CancellationError()
-        } catch {
-            context.logger.error(
-                "failed records cannot be spooled",
-                metadata: ["error": "\(error)"]
-            )
+        var isLost = false
+        let content = try await context.untilDone("failed records cannot be spooled") {
+            [environment = context.environment] () -> FailureSpool.Content? in
+            // Its end is written once: behind the wait, they are gathered anew.
+            if isLost { return nil }
+            isLost = true
+            return try await environment.diskThreads.run { _ in try spool.finish() }
+        }
+        guard let content else {
             self.spool = nil
             return machine.keptAreDamaged()
         }
@@ -238,7 +219,7 @@ struct RecordDelivery {
     }
 
     private mutating func deliverFailures() async throws {
-        let failures = FailureDelivery(entry, plan, destination, context)
+        let failures = FailureDelivery(source)
         guard let objects = try await failures.objects() else {
             try await context.note(.keptAreDamaged, of: entry.sequence)
             return machine.keptAreDamaged()

@@ -30,21 +30,14 @@ package struct WarehouseProcessor: BufferProcessor {
     ) async throws
         -> (any BufferWork)?
     {
-        try await context.seal(cut) { [self] end in
-            let plans = target.plans(stream: context.stream, cut, failedType: nil)
-            return JournalEntry(
-                sequence: cut.sequence,
-                start: cut.start,
-                end: end,
-                plan: plans.main,
-                failurePlans: plans.failures,
+        try await context.seal(cut, target) { [self] object in
+            JournalEntry.Use(
                 copy: CopyPlan(
                     destination,
-                    object: plans.main,
+                    object: object,
                     manifests: manifests,
                     errorManifests: errorManifests
-                ),
-                firstAttempt: context.time.now()
+                )
             )
         }.work(context)
     }
