@@ -16,7 +16,7 @@ package final class StreamPipeline: Sendable {
     private let resumed: [JournalEntry]
     /// Called after the checkpoint has moved.
     private let onSettlement: @Sendable () -> Void
-    /// How many of the records between two marks are notes of the log's own, and nobody's.
+    /// How many of the records between two marks are the log's own progress markers.
     private let notes: @Sendable (LogMark, LogMark) -> UInt64
 
     /// Goes on where the stream's journal and checkpoint say.
@@ -81,7 +81,7 @@ package final class StreamPipeline: Sendable {
             // Each step waits for something, or seals a buffer.
             while !Task.isCancelled {
                 let work = try? await context.untilDone(
-                    "the buffer cannot be cut, another try follows"
+                    "the buffer cannot be cut; retrying"
                 ) { try await step() }  // but cancellation, it throws nothing
                 if let work { group.addTask { await self.bring(work) } }
             }

@@ -112,7 +112,7 @@ extension World {
         }
     }
 
-    /// Stores an object, or sets it aside when its time is up; false where another try follows.
+    /// Stores an object, or sets it aside when its time is up; false if it is retried.
     private mutating func put(
         _ key: String,
         _ content: [String],

@@ -114,7 +114,7 @@ struct Invocations: Sendable {
                 context.logger.warning(
                     isLast
                         ? "the transform failed, its records are set apart"
-                        : "the transform failed, another try follows",
+                        : "the transform failed; retrying",
                     metadata: [
                         "transform": "\(lambda.name)", "attempt": "\(attempt)",
                         "records": "\(event.recordCount)", "error": "\(failure)",

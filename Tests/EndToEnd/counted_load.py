@@ -51,7 +51,7 @@ OPTIONS = (
 LOUD = ("warning", "error", "critical")
 """Levels of log lines that somebody should look at."""
 
-FAILED_ONCE = "delivery failed, another try follows"
+FAILED_ONCE = "S3 PUT failed; retrying"
 
 TRANSFORM = """
 def handle(event):

@@ -30,7 +30,7 @@ IN_ONE_REQUEST = {"SizeInMBs": 5, "IntervalInSeconds": 1}
 """Long enough for all records of a put to be in one buffer."""
 
 DELIVERED = "delivered"
-FAILED_ONCE = "delivery failed, another try follows"
+FAILED_ONCE = "request failed; retrying"
 KEPT = "failed records are kept"
 PAUSED = (
     "delivery is paused: neither the destination nor the bucket for failed records takes anything"

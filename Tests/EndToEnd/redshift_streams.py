@@ -29,7 +29,7 @@ PROCESSING_FAILED = "processing_failed/"
 
 LOADED = "loaded"
 LOADED_BEFORE = "loaded by an attempt whose end was not known"
-FAILED_ONCE = "COPY failed, another try follows"
+FAILED_ONCE = "COPY failed; retrying"
 GIVEN_UP = "COPY given up: its manifest is kept for a back-fill"
 
 CODES = {

@@ -30,7 +30,8 @@ QUERY = "filter_path=errors,items.*.status,items.*.error.type,items.*.error.reas
 NO_IDS = {"DocumentIdOptions": {"DefaultDocumentIdFormat": "NO_DOCUMENT_ID"}}
 
 DELIVERED = "delivered"
-FAILED_ONCE = "delivery failed, another try follows"
+FAILED_ONCE = "request failed; retrying"
+KEEPING_FAILED = "failed-records PUT failed; retrying"
 KEPT = "failed records are kept"
 
 MEMBERS = [

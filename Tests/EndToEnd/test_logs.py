@@ -49,7 +49,7 @@ TEXT_LINE = re.compile(
     r"(hydrant(?:\.\w+)?): (.*)"
 )
 
-FAILED_ONCE = "delivery failed, another try follows"
+FAILED_ONCE = "S3 PUT failed; retrying"
 
 LEFT_OUT = re.compile(r"(\d+) more like this were left out: (.*)")
 

@@ -12,7 +12,7 @@ from bulk_replies import BUSY, ONLY_CREATE, Refusal, always, answer, refuse, ref
 from endpoint_streams import PAUSED
 from search_streams import (
     DELIVERED,
-    FAILED_ONCE,
+    KEEPING_FAILED,
     SearchBench,
     SearchFlow,
     StrictBucket,
@@ -155,7 +155,7 @@ def test_what_fails_goes_to_a_new_bucket_while_the_old_one_is_away(start_search,
         search = start_search(environment=s3.environment)
         flow = search.flow(alone, retry=0, bucket=StrictBucket(s3, "away"))
         flow.put(*numbered(1))
-        wait_until(lambda: flow.log(FAILED_ONCE), "an attempt to store the failed record")
+        wait_until(lambda: flow.log(KEEPING_FAILED), "an attempt to store the failed record")
         bucket = StrictBucket(s3, "works")
         update(search.client, flow.stream, kind=flow.kind, S3Update={"BucketARN": bucket.arn})
         flow.bucket = bucket
@@ -195,7 +195,7 @@ def test_a_buffer_is_sent_again_when_its_kept_failures_are_damaged(start_search,
         for flow in flows.values():
             flow.put(*numbered(3))
         for name, flow in flows.items():
-            wait_until(lambda flow=flow: flow.log(FAILED_ONCE), name)
+            wait_until(lambda flow=flow: flow.log(KEEPING_FAILED), name)
         search.hydrant.sigkill()
         for name, flow in flows.items():
             (part,) = kept_files(flow)

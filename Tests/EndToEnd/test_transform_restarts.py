@@ -243,7 +243,7 @@ def test_the_backup_of_a_stream_that_cannot_be_delivered_loses_nothing(start_ben
     put(bench.client, stream, b"one ")
     main.wait_for(b"one ")
     if is_under_way:
-        hydrant.wait_for_log("delivery failed")
+        hydrant.wait_for_log("S3 PUT failed")
     large = {"SizeInMBs": 64, "IntervalInSeconds": 0}
     update(bench.client, stream, BufferingHints=large, DataFormatConversionConfiguration=CONVERSION)
     put(bench.client, stream, b"two ")

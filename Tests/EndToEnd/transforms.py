@@ -68,7 +68,7 @@ AWKWARD_RECORDS = [
 ]
 """Records that are easily damaged on their way through JSON and base64."""
 
-FAILED_ONCE = "the transform failed, another try follows"
+FAILED_ONCE = "the transform failed; retrying"
 
 SET_APART = "the transform failed, its records are set apart"
 

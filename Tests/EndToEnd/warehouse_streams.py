@@ -25,7 +25,7 @@ MANIFESTS, GIVEN_UP, BACK_FILLED = "manifests/", "errors/manifests/", "errors/ma
 DELIVERED = "delivered"
 LOADED = "loaded"
 LOADED_BEFORE = "loaded by an attempt whose end was not known"
-FAILED_ONCE = "COPY failed, another try follows"
+FAILED_ONCE = "COPY failed; retrying"
 KEPT = "COPY given up: its manifest is kept for a back-fill"
 
 LEDGER = "hydrant_loads"

@@ -40,7 +40,7 @@ struct ObjectDelivery {
         }
     }
 
-    /// The buffer's own object; nil where it is set aside, or there is none.
+    /// The buffer's own object; nil if it is set aside or the buffer has none.
     private struct Stored {
         var own: Spooler.Part?
     }
@@ -113,7 +113,7 @@ struct ObjectDelivery {
                 }
                 context.metrics.retries()
                 context.logger.warning(
-                    "delivery failed, another try follows",
+                    "S3 PUT failed; retrying",
                     metadata: part.facts(["attempts": "\(made)", "error": "\(failure)"])
                 )
                 return .again(RetryWait())

@@ -3,7 +3,7 @@ package import Records
 
 /// The wait between two attempts, beside what the delays say.
 package struct RetryWait: Sendable, Hashable {
-    /// At least so long, as whoever was tried asks.
+    /// The least, as the peer asks (`Retry-After`).
     package var least: Duration
     /// At most so long: the last attempt is at the end of the time, not before.
     package var most: Duration

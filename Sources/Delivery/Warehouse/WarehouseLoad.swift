@@ -134,7 +134,7 @@ struct WarehouseLoad {
         guard state.givenUp == nil else { return }
         context.metrics.retries()
         context.logger.warning(
-            "COPY failed, another try follows",
+            "COPY failed; retrying",
             metadata: facts.merging(["code": "\(failure.code)", "error": "\(failure)"]) { _, new in
                 new
             }
