@@ -30,8 +30,13 @@ test-swift: system ## Run the Swift tests.
 	$(SWIFT) build --build-tests
 	$(SWIFT) test --skip-build
 
+# What failed is run once more, alone: what passes then is named, as it is to be mended.
+PYTEST = HYDRANT_BINARY=$(abspath $(HYDRANT)) $(VENV)/bin/python -m pytest Tests/EndToEnd
 test-end-to-end: tools $(HYDRANT) $(VENV)/ready ## Run real clients against the server against real stores.
-	HYDRANT_BINARY=$(abspath $(HYDRANT)) $(VENV)/bin/python -m pytest Tests/EndToEnd $(PYTEST_FLAGS)
+	$(PYTEST) $(PYTEST_FLAGS) || { test $$? -eq 1 \
+		&& $(PYTEST) --last-failed --last-failed-no-failures none -rp | tee .build/again.log \
+			| sed 's/^PASSED /FLAKY /' && grep -qE '^=+ .*passed' .build/again.log \
+		&& ! grep -qE '^=+ .*(failed|error)' .build/again.log; }
 
 bench: $(HYDRANT) tools ## Measure ingest beside nginx, transforms and _bulk; prints ratios.
 	@command -v wrk >/dev/null && command -v nginx >/dev/null \

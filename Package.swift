@@ -84,7 +84,7 @@ let package = Package(
         library("JSON"),
         library("Records", ["JSON"]),
         library("Compression", ["CZlib"]),
-        library("Observability", ["Platform", coreMetrics]),
+        library("Observability", ["Platform", "Records", coreMetrics]),
         library("SigV4", ["Records", "Platform", crypto]),
         library("Egress", ["CCurl", "Platform"]),
         library("Encryption", ["Platform", crypto]),
@@ -120,10 +120,17 @@ let package = Package(
             ]
         ),
         library(
-            "Ingest",
+            "HTTPServer",
             [
-                "Records", "JSON", "Platform", "Compression", "CKernels", "SigV4", nioCore,
-                nioPosix, nioHTTP1, nioSSL, crypto, logging, metrics, lifecycle,
+                "Records", "JSON", "Platform", "SigV4", nioCore, nioPosix, nioHTTP1, nioSSL,
+                crypto, logging, metrics, lifecycle,
+            ]
+        ),
+        library(
+            "FirehoseAPI",
+            [
+                "HTTPServer", "Records", "JSON", "Platform", "Compression", "CKernels", nioCore,
+                logging, metrics,
             ]
         ),
         library("Client", ["Records", "JSON", "Platform", "SigV4", "Egress", crypto]),
@@ -132,8 +139,8 @@ let package = Package(
             dependencies: [
                 "Records", "JSON", "Platform", "SigV4", "Egress", "Encryption", "DurableLog",
                 "Compression",
-                "Destinations", "Delivery", "Transforms", "DeliveryStreams", "Ingest", "Client",
-                "Observability",
+                "Destinations", "Delivery", "Transforms", "DeliveryStreams", "HTTPServer",
+                "FirehoseAPI", "Client", "Observability",
                 logging, metrics, lifecycle, systemPackage,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Configuration", package: "swift-configuration"),
@@ -168,7 +175,7 @@ let package = Package(
         tests("Records", ["JSON"]),
         tests("JSON"),
         tests("Compression", ["CZlib"]),
-        tests("Observability", ["Platform", coreMetrics]),
+        tests("Observability", ["Platform", "Records", coreMetrics]),
         tests("SigV4", ["Records", "Platform", crypto]),
         tests("Egress", ["Platform", nioCore, nioPosix]),
         tests("Encryption", ["Platform"]),
@@ -199,6 +206,16 @@ let package = Package(
             ]
         ),
         tests("Client", ["Records"]),
-        tests("Ingest", ["Records", "JSON", "Egress", nioCore, nioPosix, logging]),
+        tests(
+            "HTTPServer",
+            [
+                "Records", "JSON", "Platform", "SigV4", "Egress", nioCore, nioPosix, nioHTTP1,
+                crypto, logging,
+            ]
+        ),
+        tests(
+            "FirehoseAPI",
+            ["HTTPServer", "Records", "JSON", "Egress", nioCore, nioHTTP1, logging]
+        ),
     ]
 )

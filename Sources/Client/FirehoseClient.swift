@@ -30,7 +30,8 @@ package final class FirehoseClient: Sendable {
     private let endpoint: FirehoseEndpoint
     private let http = HTTPClient()
     private let signer: RequestSigner?
-    private let time: any TimeSource
+    /// The clock of all that it does.
+    package let time: any TimeSource
 
     /// A client of an endpoint.
     package init(_ endpoint: FirehoseEndpoint, time: any TimeSource = SystemTime()) {

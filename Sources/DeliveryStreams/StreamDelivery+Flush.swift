@@ -42,9 +42,9 @@ extension StreamDelivery {
         guard !passFlushes(to: outcome) else { return }
         parts.withLock { parts in
             guard parts.flushing == nil else { return }
-            parts.flushing = Task { [weak self] in
-                while !Task.isCancelled, let self, !self.passFlushes(to: outcome) {
-                    try? await Task.sleep(for: .milliseconds(50))  // cancelled, the loop ends
+            parts.flushing = Task { [weak self, settlements] in
+                while !Task.isCancelled, self?.passFlushes(to: outcome) == false {
+                    await settlements.wait()
                 }
             }
         }

@@ -1,5 +1,4 @@
 internal import Delivery
-internal import Dispatch
 internal import Logging
 internal import Platform
 internal import Records
@@ -11,8 +10,8 @@ internal import Transforms
 final class StreamDelivery: Sendable {
     /// The stream's own log.
     let log: any RecordLog
-    private let folder: String
-    private let environment: StreamEnvironment
+    let folder: String
+    let environment: StreamEnvironment
     let main: Way
     /// Whether it cannot be told what was transformed, because the outcome log's key is missing: until
     /// the next start, nothing is.
@@ -26,10 +25,14 @@ final class StreamDelivery: Sendable {
         var stage: TransformStage?
         var outcome: Outcome?
         var backup: Way?
+        /// A backup that is no longer asked for, until its reader is gone.
+        var endingBackup: Task<Void, Never>?
         /// Takes flushes on to the outcome's log.
         var flushing: Task<Void, Never>?
     }
     let flushes = Flushes()
+    /// The stream's own log is delivered or transformed a little further.
+    let settlements = Signal()
     private let transformMetrics: TransformMetrics
 
     /// A pipeline that runs.
@@ -112,7 +115,8 @@ final class StreamDelivery: Sendable {
             settings: isProgressUnknown ? .parked : try .of(.source, stream, stage),
             log: log,
             journal: journal.journal,
-            environment: environment.delivery
+            environment: environment.delivery,
+            onSettlement: { [settlements] in settlements.notify() }
         )
         let outcomePipeline = try outcome.map {
             try Self.outcome(stream, $0.log, $0.journal, environment, main)
@@ -130,9 +134,9 @@ final class StreamDelivery: Sendable {
 
     // MARK: Parts
 
-    private typealias Journal = (journal: FileJournal, entries: [JournalEntry])
+    typealias Journal = (journal: FileJournal, entries: [JournalEntry])
 
-    private static func journal(
+    static func journal(
         _ role: PipelineRole,
         _ folder: String,
         _ environment: StreamEnvironment
@@ -217,22 +221,6 @@ final class StreamDelivery: Sendable {
         )
     }
 
-    private static func backup(
-        _ stream: DeliveryStream,
-        _ log: any RecordLog,
-        _ journal: Journal,
-        _ environment: StreamEnvironment
-    ) throws -> StreamPipeline {
-        try StreamPipeline(
-            .backup,
-            of: stream.name,
-            settings: try .of(.backup, stream, nil),
-            log: log,
-            journal: journal.journal,
-            environment: environment.delivery
-        )
-    }
-
     /// All pipelines that run.
     private var pipelines: [StreamPipeline] {
         let (outcome, backup) = parts.withLock { ($0.outcome, $0.backup) }
@@ -263,6 +251,8 @@ final class StreamDelivery: Sendable {
     /// Makes what a changed configuration needs on disk, before it is stored: what may fail, fails here.
     ///
     /// Blocks; called by one thread at a time.
+    ///
+    /// - Throws: `BackupIsEnding` where it has to be called again after that.
     func prepare(_ stream: DeliveryStream) throws {
         let processing = try StreamRules.processing(of: stream)
         let (outcome, backup) = parts.withLock { ($0.outcome, $0.backup) }
@@ -283,21 +273,6 @@ final class StreamDelivery: Sendable {
             parts.withLock { $0.outcome = new }
         }
         if backup == nil, StreamRules.keepsBackup(stream) { try addBackup(stream) }
-    }
-
-    private func addBackup(_ stream: DeliveryStream) throws {
-        // What is not delivered or transformed yet is backed up.
-        let checkpoint = log.checkpoint(of: PipelineRole.source.reader)
-        let transformed = parts.withLock { $0.outcome }?.log.lastBatchEnd ?? checkpoint
-        // What is left of a backup that ended is not that of this one.
-        try Folder.remove(folder + "/" + PipelineRole.backup.journal)
-        try log.addReader(
-            PipelineRole.backup.reader,
-            at: transformed.position > checkpoint.position ? transformed : checkpoint
-        )
-        let journal = try Self.journal(.backup, folder, environment)
-        let backup = Way(try Self.backup(stream, log, journal, environment))
-        parts.withLock { $0.backup = backup }
     }
 
     /// Brings a changed configuration into effect, for all that is in no encrypted buffer yet.
@@ -329,20 +304,6 @@ final class StreamDelivery: Sendable {
         }
     }
 
-    /// Ends a backup that is no longer asked for: what it has not stored yet, it does not store.
-    ///
-    /// Blocks until it has ended.
-    private func end(_ backup: Way) {
-        let ended = DispatchSemaphore(value: 0)
-        backup.task.cancel()
-        Task {
-            await backup.task.value
-            ended.signal()
-        }
-        ended.wait()
-        log.removeReader(PipelineRole.backup.reader)
-    }
-
     /// Encrypts what is kept from now on, or keeps it as it is.
     ///
     /// What was encrypted once stays so on its further way until the next start: of what is in the log, it
@@ -367,6 +328,7 @@ final class StreamDelivery: Sendable {
     /// closed.
     func stop() async {
         cancel()
+        await parts.withLock(\.endingBackup)?.value
         await log.close()
         let parts = parts.withLock { $0 }
         await parts.stage?.close()

@@ -75,7 +75,7 @@ extension StreamRegistry {
         _ work: @escaping @Sendable (Active) throws -> Void
     ) async throws(FirehoseError) {
         do {
-            try await changes.run { [self] _ in try work(try active(name)) }
+            try await whenBackupHasEnded(name, work)
         } catch let error as FirehoseError {
             throw error
         } catch {
@@ -84,6 +84,20 @@ extension StreamRegistry {
                 metadata: ["stream": "\(name)", "error": "\(error)"]
             )
             throw FirehoseError(.serviceUnavailable, "The change could not be stored.")
+        }
+    }
+
+    /// Changes of other streams go on while a backup ends that the change must wait for.
+    private func whenBackupHasEnded(
+        _ name: String,
+        _ work: @escaping @Sendable (Active) throws -> Void
+    ) async throws {
+        while true {
+            do {
+                return try await changes.run { [self] _ in try work(try active(name)) }
+            } catch let busy as StreamDelivery.BackupIsEnding {
+                await busy.end.value
+            }
         }
     }
 

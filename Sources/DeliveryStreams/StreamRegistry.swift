@@ -26,6 +26,8 @@ package final class StreamRegistry: DeliveryStreamRegistry, RecordAppender, Send
     }
 
     private let tapMemory = TapMemory()
+    /// Bring streams back whose deletion failed, by their names.
+    let returns = Mutex<[String: Task<Void, Never>]>([:])
 
     /// A stream that takes records.
     struct Active {
@@ -83,6 +85,7 @@ package final class StreamRegistry: DeliveryStreamRegistry, RecordAppender, Send
 
     /// Stops delivery, makes durable what was accepted, and closes the logs.
     package func shutDown() async {
+        await endReturns()
         let all = entries.withLock { entries in
             defer { entries.removeAll() }
             return entries.values.compactMap { entry in
@@ -97,7 +100,7 @@ package final class StreamRegistry: DeliveryStreamRegistry, RecordAppender, Send
         environment.close()
     }
 
-    private func start(_ stream: DeliveryStream, _ path: String) throws -> Active {
+    func start(_ stream: DeliveryStream, _ path: String) throws -> Active {
         let delivery = try StreamDelivery(stream, folder: path, environment)
         if let failure = delivery.encryptionFailure {
             logger.error(
@@ -128,7 +131,7 @@ package final class StreamRegistry: DeliveryStreamRegistry, RecordAppender, Send
                 now: environment.time.now()
             ),
             metrics: StreamMetrics(stream: stream.name, environment.delivery.options.metrics),
-            tap: StreamTap(tapMemory)
+            tap: StreamTap(tapMemory, environment.time)
         )
     }
 
@@ -334,10 +337,7 @@ package final class StreamRegistry: DeliveryStreamRegistry, RecordAppender, Send
                 metadata: ["stream": "\(stream.name)", "error": "\(error)"]
             )
             guard Folder.exists(path) else { return }
-            let again = try? await environment.delivery.diskThreads.run { [self] _ in
-                try start(stream, path)
-            }
-            if let again { entries.withLock { $0[stream.name] = .active(again) } }
+            await bringBack(stream)
             throw FirehoseError(.serviceUnavailable, "The stream could not be deleted.")
         }
     }

@@ -9,7 +9,10 @@ final class TapMemory: Sendable {
 
     func add(_ bytes: Int) { used.add(bytes, ordering: .relaxed) }
 
-    var isExhausted: Bool { used.load(ordering: .relaxed) > Self.maximumBytes }
+    /// What they remember now.
+    var bytes: Int { used.load(ordering: .relaxed) }
+
+    var isExhausted: Bool { bytes > Self.maximumBytes }
 }
 
 /// The last records of a stream that somebody watches; nothing while nobody does.
@@ -39,8 +42,8 @@ final class StreamTap: Sendable {
         var bytes = 0
         var lastAsked: ContinuousClock.Instant?
 
-        var isWatched: Bool {
-            lastAsked.map { $0.duration(to: .now) < StreamTap.patience } ?? false
+        func isWatched(at now: ContinuousClock.Instant) -> Bool {
+            lastAsked.map { $0.duration(to: now) < StreamTap.patience } ?? false
         }
 
         mutating func dropFirst() {
@@ -56,19 +59,25 @@ final class StreamTap: Sendable {
     private let isWatched = Atomic(false)
     private let state = Mutex(State())
     private let memory: TapMemory
+    private let time: any TimeSource
 
     /// Bytes that are remembered: what a few full batches hold.
     private static let maximumBytes = 8 << 20
     /// Batches that are remembered.
     private static let maximumPuts = 10_000
     /// Who does not ask for so long is gone.
-    private static let patience: Duration = .seconds(30)
+    static let patience: Duration = .seconds(30)
+    /// How often that is looked at.
+    static let checkInterval: Duration = .seconds(10)
     /// What a record takes in an answer beside its data.
     private static let answerBytesOfRecord = 128
     /// Bytes of records in one answer, which may be one record more.
     private static let maximumAnswerBytes = 1 << 20
 
-    init(_ memory: TapMemory) { self.memory = memory }
+    init(_ memory: TapMemory, _ time: any TimeSource) {
+        self.memory = memory
+        self.time = time
+    }
 
     deinit { memory.add(-state.withLock { $0.bytes }) }
 
@@ -97,16 +106,17 @@ final class StreamTap: Sendable {
 
     /// Forgets all, once nobody asks any more.
     private func watch() {
-        Task { [weak self] in
-            while (try? await Task.sleep(for: .seconds(10))) != nil {
+        Task { [weak self, time] in
+            while (try? await time.sleep(for: Self.checkInterval)) != nil {
                 guard let self, !self.endIfIdle() else { return }
             }
         }
     }
 
     private func endIfIdle() -> Bool {
-        state.withLock { state in
-            guard !state.isWatched else { return false }
+        let now = time.instant()
+        return state.withLock { state in
+            guard !state.isWatched(at: now) else { return false }
             memory.add(-state.bytes)
             state = State()
             isWatched.store(false, ordering: .relaxed)
@@ -123,7 +133,8 @@ final class StreamTap: Sendable {
         logIdentity: UInt64,
         end: () -> RecordNumber
     ) -> (records: [TailedRecords.Record], skipped: UInt64, next: RecordNumber) {
-        state.withLock { state in
+        let now = time.instant()
+        return state.withLock { state in
             let isNew = !isWatched.load(ordering: .relaxed)
             if isNew {
                 isWatched.store(true, ordering: .relaxed)
@@ -132,7 +143,7 @@ final class StreamTap: Sendable {
             // A batch that was not offered since is durable by now: `end` is behind it.
             let end = end()
             if isNew { state.start = end }
-            state.lastAsked = .now
+            state.lastAsked = now
             let start = min(start ?? end, end)
             var next = max(start, state.start)
             let skipped = next.value - start.value

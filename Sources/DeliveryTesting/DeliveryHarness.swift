@@ -140,13 +140,11 @@ package final class DeliveryHarness {
         size: Int = 1,
         interval: Int = 60,
         compression: CompressionFormat = .uncompressed,
-        prefix: String? = nil,
         processors: [JSONValue] = []
     ) async throws {
         var destination = DestinationConfiguration.s3(
             S3Destination(
                 bucketARN: "arn:aws:s3:::bucket",
-                prefix: prefix,
                 bufferingHints: BufferingHints(sizeInMBs: size, intervalInSeconds: interval),
                 compressionFormat: compression
             )

@@ -1,5 +1,6 @@
 internal import ArgumentParser
-internal import Ingest
+internal import FirehoseAPI
+internal import HTTPServer
 internal import Records
 
 /// Who gets in, and how: options of `hydrant serve`.
@@ -63,8 +64,8 @@ struct AccessOptions: ParsableArguments {
         try credentials.map { path in
             try AccessControl(
                 path: path,
-                identity: identity,
-                requiresRegion: isStrict,
+                actions: FirehoseService.actions,
+                region: isStrict ? identity.region : nil,
                 time: time
             )
         }

@@ -1,7 +1,7 @@
 internal import Delivery
 internal import DeliveryStreams
 internal import Foundation
-internal import Ingest
+internal import HTTPServer
 internal import JSON
 internal import Observability
 internal import Platform
@@ -17,18 +17,26 @@ final class HealthPages: Sendable {
     private let registry: StreamRegistry
     private let freshnessBound: Duration
     private let isStopping = Atomic(false)
-    private let startedAt = ContinuousClock.now
+    private let time: any TimeSource
+    private let startedAt: ContinuousClock.Instant
     private let threads = WorkerThreads(count: 1)
     /// The threads that all streams use for the disk.
     private let disk: Probe
     /// The data folder.
     private let writing: Probe
 
-    init(folder: DataFolder, registry: StreamRegistry, freshnessBound: Duration) {
+    init(
+        folder: DataFolder,
+        registry: StreamRegistry,
+        freshnessBound: Duration,
+        time: any TimeSource
+    ) {
+        self.time = time
+        startedAt = time.instant()
         self.registry = registry
         self.freshnessBound = freshnessBound
-        disk = Probe(on: registry.diskThreads, patience: .seconds(60)) {}
-        writing = Probe(on: threads) { try folder.tryWriting() }
+        disk = Probe(on: registry.diskThreads, patience: .seconds(60), time: time) {}
+        writing = Probe(on: threads, time: time) { try folder.tryWriting() }
     }
 
     /// The pages by their paths.
@@ -45,7 +53,7 @@ final class HealthPages: Sendable {
     /// What is read when the server should be started anew where it fails.
     private func health() async -> StatusPage.Content {
         let reasons = await disk.failure().map { ["the disk does not answer: \($0)"] } ?? []
-        let uptime = startedAt.duration(to: .now).components.seconds
+        let uptime = startedAt.duration(to: time.instant()).components.seconds
         return page(
             reasons,
             good: "ok",

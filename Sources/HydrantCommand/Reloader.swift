@@ -1,4 +1,4 @@
-internal import Ingest
+internal import HTTPServer
 internal import Logging
 internal import ServiceLifecycle
 internal import UnixSignals

@@ -1,9 +1,11 @@
 internal import Delivery
 internal import DeliveryStreams
+internal import FirehoseAPI
 internal import Foundation
-internal import Ingest
+internal import HTTPServer
 internal import Metrics
 internal import Observability
+internal import Records
 internal import Synchronization
 
 /// What is measured of the process itself; names as in Prometheus' client libraries.
@@ -16,7 +18,8 @@ final class ServerMetrics: Sendable {
     private let sync: Metrics.Timer
 
     /// All that this server's metrics mean.
-    static let help = DeliveryMetrics.help.merging(IngestMetrics.help) { first, _ in first }
+    static let help = DeliveryMetrics.help.merging(FirehoseMetrics.help) { first, _ in first }
+        .merging(HTTPServerMetrics.help) { first, _ in first }
         .merging(
             [
                 "hydrant_build_info": "1, with the version as a label.",
@@ -33,7 +36,7 @@ final class ServerMetrics: Sendable {
         ) { first, _ in first }
 
     /// Measures for a registry; `maximumLogBytes` is the bound on one stream's backlog.
-    init(_ registry: PrometheusRegistry, maximumLogBytes: UInt64) {
+    init(_ registry: PrometheusRegistry, maximumLogBytes: UInt64, startedAt: Timestamp) {
         Gauge(label: "hydrant_log_backlog_limit_bytes", factory: registry)
             .record(Double(maximumLogBytes))
         cpu = FloatingPointCounter(label: "process_cpu_seconds_total", factory: registry)
@@ -41,7 +44,7 @@ final class ServerMetrics: Sendable {
         files = Gauge(label: "process_open_fds", factory: registry)
         sync = Metrics.Timer(label: "hydrant_log_sync_seconds", factory: registry)
         Gauge(label: "process_start_time_seconds", factory: registry)
-            .record(Date().timeIntervalSince1970)
+            .record(Double(startedAt.milliseconds) / 1000)
         Gauge(
             label: "hydrant_build_info",
             dimensions: [("version", Version.current)],

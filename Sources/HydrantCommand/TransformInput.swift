@@ -104,7 +104,6 @@ struct TransformInput {
                 )
             }
             var builder = TransformEvent.Builder(
-                invocationID: UUIDText.random(),
                 streamARN: arn,
                 region: identity.region,
                 capacity: capacity

@@ -23,10 +23,10 @@ package enum Base64 {
 
     /// Puts data behind `text`.
     package static func append(_ data: UnsafeRawBufferPointer, to text: inout [UInt8]) {
-        let start = text.count
-        text.append(contentsOf: repeatElement(0, count: count(ofBytes: data.count)))
-        text.withUnsafeMutableBytes { text in
-            _ = write(data, to: UnsafeMutableRawBufferPointer(rebasing: text[start...]))
+        let count = count(ofBytes: data.count)
+        withUnsafeTemporaryAllocation(byteCount: count, alignment: 1) { space in
+            write(data, to: space)
+            text.append(contentsOf: UnsafeRawBufferPointer(space))
         }
     }
 

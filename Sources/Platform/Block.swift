@@ -1,30 +1,85 @@
 internal import Synchronization
 
-/// A block of memory for a megabyte or so that is filled once and then read: large blocks are used again,
-/// since giving them back to the system and getting them anew costs more than what is done with them.
-///
-/// Unchecked because the compiler cannot see that nobody writes while others read: whoever fills a block
-/// does so before it hands it on.
-package final class Block: @unchecked Sendable {
-    /// The memory; how much of it is used is for the owner to know, or `count`.
-    package let space: UnsafeMutableRawBufferPointer
-    /// Bytes from the beginning that are used.
-    package var count = 0
+/// A block of memory for a megabyte or so that is filled once, by its builder, and then read: large blocks
+/// are used again, since giving them back to the system and getting them anew costs more than what is done
+/// with them.
+package final class Block: Sendable {
+    // Nobody writes to it once there is a block.
+    nonisolated(unsafe) private let space: UnsafeMutableRawBufferPointer
+    /// How many bytes there are.
+    package let count: Int
 
-    /// A block for at least `capacity` bytes, of undefined content.
-    package init(capacity: Int) { space = BlockPool.shared.take(capacity) }
+    fileprivate init(_ space: UnsafeMutableRawBufferPointer, count: Int) {
+        self.space = space
+        self.count = count
+    }
 
     /// A block with these bytes.
-    package convenience init(_ bytes: [UInt8]) {
-        self.init(capacity: bytes.count)
+    package init(_ bytes: [UInt8]) {
+        space = BlockPool.shared.take(bytes.count)
         space.copyBytes(from: bytes)
         count = bytes.count
     }
 
     deinit { BlockPool.shared.give(space) }
 
-    /// The bytes that are used; valid as long as the block.
+    /// The bytes; valid as long as the block.
     package var bytes: UnsafeRawBufferPointer { UnsafeRawBufferPointer(rebasing: space[..<count]) }
+}
+
+extension Block {
+    /// Fills a block, front to back; nobody else sees it before it is one.
+    package struct Builder: ~Copyable {
+        private let space: UnsafeMutableRawBufferPointer
+        /// Bytes that are filled.
+        package private(set) var count = 0
+
+        /// A builder with room for at least `capacity` bytes.
+        package init(capacity: Int) { space = BlockPool.shared.take(capacity) }
+
+        deinit { BlockPool.shared.give(space) }
+
+        /// Bytes that there is room for in all.
+        package var capacity: Int { space.count }
+
+        /// What is filled; valid as long as the builder.
+        package var bytes: UnsafeRawBufferPointer {
+            UnsafeRawBufferPointer(rebasing: space[..<count])
+        }
+
+        /// The room behind that, of undefined content; valid as long as the builder.
+        ///
+        /// Whoever writes there says so with `advance`.
+        package var room: UnsafeMutableRawBufferPointer {
+            UnsafeMutableRawBufferPointer(rebasing: space[count...])
+        }
+
+        /// So many bytes of `room` are filled.
+        package mutating func advance(by filled: Int) {
+            precondition(filled <= space.count - count, "no more is filled than there is room for")
+            count += filled
+        }
+
+        /// Puts bytes behind what is filled.
+        package mutating func append(_ bytes: UnsafeRawBufferPointer) {
+            precondition(bytes.count <= space.count - count, "there is room for the bytes")
+            room.copyMemory(from: bytes)
+            count += bytes.count
+        }
+
+        /// Forgets what is behind the first `count` bytes.
+        package mutating func truncate(to count: Int) {
+            precondition(count <= self.count, "what is not filled is not kept")
+            self.count = count
+        }
+
+        /// The block.
+        package consuming func build() -> Block {
+            let block = Block(space, count: count)
+            discard self
+            return block
+        }
+    }
 }
 
 /// Blocks that nobody uses at the moment.

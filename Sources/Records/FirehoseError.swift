@@ -16,11 +16,6 @@ package struct FirehoseError: Error, Sendable, Hashable, CustomStringConvertible
         case requestEntityTooLarge = "RequestEntityTooLargeException"
         case internalFailure = "InternalFailure"
         case accessDenied = "AccessDeniedException"
-        case expiredToken = "ExpiredTokenException"
-        case incompleteSignature = "IncompleteSignatureException"
-        case invalidSignature = "InvalidSignatureException"
-        case missingAuthenticationToken = "MissingAuthenticationTokenException"
-        case unrecognizedClient = "UnrecognizedClientException"
     }
 
     /// Which error.

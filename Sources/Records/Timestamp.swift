@@ -43,12 +43,17 @@ package struct Timestamp: Sendable, Hashable, Comparable, Codable {
     }
 }
 
-/// The one clock of the server: wall time, since buffers and retries must survive a restart.
+/// The one clock of the server: wall time where buffers and retries must survive a restart, monotonic time
+/// for what ends with the process.
 package protocol TimeSource: Sendable {
     /// The time now.
     func now() -> Timestamp
     /// Waits until the moment has come; throws `CancellationError` when the task is cancelled.
     func sleep(until moment: Timestamp) async throws
+    /// Now, by a clock that nobody sets: for time-outs and how long something took.
+    func instant() -> ContinuousClock.Instant
+    /// Waits by that clock; throws `CancellationError` when the task is cancelled.
+    func sleep(for duration: Duration) async throws
 }
 
 /// The system's clock.
@@ -74,4 +79,8 @@ package struct SystemTime: TimeSource {
             try await Task.sleep(for: min(rest, .seconds(30)))
         }
     }
+
+    package func instant() -> ContinuousClock.Instant { .now }
+
+    package func sleep(for duration: Duration) async throws { try await Task.sleep(for: duration) }
 }

@@ -45,21 +45,18 @@ package final class RequestVerifier: Sendable {
     package static let maximumSkew = Duration.seconds(15 * 60)
     static let maximumDerivedKeys = 16
 
-    private let service: String
     private let region: String?
     private let indices: [String: Int]
     private let accessKeys: [AccessKey]
     /// By key and scope: a derived key holds for a day, a region and a service.
     private let derived: Mutex<[[String: PreparedHMAC]]>
 
-    /// Verifies requests for a service.
+    /// Verifies requests that are signed with any of some keys.
     ///
     /// - Parameters:
-    ///   - service: The service's name in scopes.
     ///   - region: The region that scopes must have; nil for any.
     ///   - keys: The keys that are known, with different ids.
-    package init(service: String, region: String?, keys: [AccessKey]) {
-        self.service = service
+    package init(region: String?, keys: [AccessKey]) {
         self.region = region
         indices = Dictionary(
             keys.enumerated().map { ($1.credentials.accessKeyID, $0) },
@@ -71,9 +68,18 @@ package final class RequestVerifier: Sendable {
 
     /// Checks all of a request that can be checked before its body is there.
     ///
+    /// - Parameters:
+    ///   - head: The request's head.
+    ///   - service: The service's name, which the signature's scope must have.
+    ///   - now: The time.
+    /// - Returns: What remains to be verified once the body is there.
     /// - Throws: MissingAuthenticationToken, IncompleteSignature, UnrecognizedClient, ExpiredToken or
     ///   InvalidSignature.
-    package func claim(of head: Head, now: Timestamp) throws(FirehoseError) -> Claim {
+    package func claim(
+        of head: Head,
+        for service: String,
+        now: Timestamp
+    ) throws(SignatureError) -> Claim {
         let request = SignedRequest(head)
         let parts = try request.signatureParts()
         try parts.scope.check(region: region, service: service)
@@ -100,7 +106,7 @@ package final class RequestVerifier: Sendable {
     ///   - bodyHash: The SHA-256 of the body as it came over the wire, 32 bytes; not looked at where
     ///     the claim does not need it.
     /// - Throws: InvalidSignature.
-    package func verify(_ claim: Claim, bodyHash: [UInt8]) throws(FirehoseError) {
+    package func verify(_ claim: Claim, bodyHash: [UInt8]) throws(SignatureError) {
         let key = derived.withLock { $0[claim.keyIndex][claim.scope] }
         let signing = key ?? derive(claim)
         var hash: [UInt8] = []
@@ -163,29 +169,16 @@ package final class RequestVerifier: Sendable {
         _ key: AccessKey,
         _ token: String?,
         _ now: Timestamp
-    ) throws(FirehoseError) {
+    ) throws(SignatureError) {
         let given = Array((token ?? "").utf8)
         let needed = Array((key.credentials.sessionToken ?? "").utf8)
         let difference = zip(given, needed).reduce(0) { $0 | ($1.0 ^ $1.1) }
         guard given.count == needed.count, difference == 0 else { throw .unrecognizedClient }
         if let expires = key.expires, now >= expires {
-            throw FirehoseError(
+            throw SignatureError(
                 .expiredToken,
                 "The security token included in the request is expired"
             )
         }
     }
-}
-
-extension FirehoseError {
-    static let unrecognizedClient = FirehoseError(
-        .unrecognizedClient,
-        "The security token included in the request is invalid."
-    )
-    static let signatureMismatch = FirehoseError(
-        .invalidSignature,
-        "The request signature we calculated does not match the signature you provided. Check your "
-            + "AWS Secret Access Key and signing method. Consult the service documentation for "
-            + "details."
-    )
 }

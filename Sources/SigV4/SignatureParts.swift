@@ -16,9 +16,9 @@ struct SignatureParts {
     var isPresigned: Bool { expires != nil }
 
     /// Checks the time against the scope's day and the clock.
-    func checkTime(now: Timestamp) throws(FirehoseError) {
+    func checkTime(now: Timestamp) throws(SignatureError) {
         guard dateTime.utf8.prefix(8).elementsEqual(scope.date) else {
-            throw FirehoseError(
+            throw SignatureError(
                 .invalidSignature,
                 "Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date "
                     + "from HTTP: '\(CredentialScope.text(scope.date))' != '\(dateTime.prefix(8))', from '\(dateTime)'."
@@ -27,7 +27,7 @@ struct SignatureParts {
         let skew = RequestVerifier.maximumSkew
         let latest = now + skew
         guard moment <= latest else {
-            throw FirehoseError(
+            throw SignatureError(
                 .invalidSignature,
                 "Signature not yet current: \(dateTime) is still later than "
                     + "\(Self.text(latest)) (\(Self.text(now)) + 15 min.)"
@@ -36,7 +36,7 @@ struct SignatureParts {
         if let expires {
             let end = moment + .seconds(expires)
             guard now < end else {
-                throw FirehoseError(
+                throw SignatureError(
                     .invalidSignature,
                     "Signature expired: \(Self.text(end)) is now earlier than \(Self.text(now))"
                 )
@@ -44,7 +44,7 @@ struct SignatureParts {
         } else {
             let earliest = now + (.zero - skew)
             guard moment >= earliest else {
-                throw FirehoseError(
+                throw SignatureError(
                     .invalidSignature,
                     "Signature expired: \(dateTime) is now earlier than \(Self.text(earliest)) "
                         + "(\(Self.text(now)) - 15 min.)"
@@ -66,11 +66,11 @@ struct CredentialScope {
     /// Everything behind the key's id.
     var text: String
 
-    init(_ credential: ArraySlice<UInt8>) throws(FirehoseError) {
+    init(_ credential: ArraySlice<UInt8>) throws(SignatureError) {
         // Ids have no slash; all else does not bear one either.
         let parts = credential.fields(separatedBy: UInt8(ascii: "/"))
         guard parts.count == 5 else {
-            throw FirehoseError(
+            throw SignatureError(
                 .incompleteSignature,
                 "Credential must have exactly 5 slash-delimited elements, e.g. "
                     + "keyid/date/region/service/term, got "
@@ -86,21 +86,21 @@ struct CredentialScope {
     }
 
     /// Holds the scope against the service that it must be for; any region will do where it is nil.
-    func check(region: String?, service: String) throws(FirehoseError) {
+    func check(region: String?, service: String) throws(SignatureError) {
         if let region, !self.region.elementsEqual(region.utf8) {
-            throw FirehoseError(
+            throw SignatureError(
                 .invalidSignature,
                 "Credential should be scoped to a valid region, not '\(Self.text(self.region))'."
             )
         }
         guard self.service.elementsEqual(service.utf8) else {
-            throw FirehoseError(
+            throw SignatureError(
                 .invalidSignature,
                 "Credential should be scoped to correct service: '\(service)'."
             )
         }
         guard terminator.elementsEqual("aws4_request".utf8) else {
-            throw FirehoseError(
+            throw SignatureError(
                 .invalidSignature,
                 "Credential should be scoped with a valid terminator: 'aws4_request', not "
                     + "'\(Self.text(terminator))'."

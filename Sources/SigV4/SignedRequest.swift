@@ -56,13 +56,13 @@ struct SignedRequest {
 
     // MARK: Parts
 
-    func signatureParts() throws(FirehoseError) -> SignatureParts {
+    func signatureParts() throws(SignatureError) -> SignatureParts {
         // Nothing of this is ever anything but ASCII, and hashing or comparing other texts takes
         // long if they are made for that.
         guard Self.isASCII(authorization), Self.isASCII(amazonDate), Self.isASCII(date),
             Self.isASCII(securityToken), Self.isASCII(contentHash)
         else {
-            throw FirehoseError(
+            throw SignatureError(
                 .incompleteSignature,
                 "The headers of a signature must be ASCII."
             )
@@ -71,7 +71,7 @@ struct SignedRequest {
         if value("X-Amz-Signature") != nil || value("X-Amz-Algorithm") != nil {
             return try queryParts()
         }
-        throw FirehoseError(.missingAuthenticationToken, "Missing Authentication Token")
+        throw SignatureError(.missingAuthenticationToken, "Missing Authentication Token")
     }
 
     private static func isASCII(_ text: String?) -> Bool {
@@ -83,63 +83,37 @@ struct SignedRequest {
         } ?? text.utf8.allSatisfy { $0 < 0x80 }
     }
 
-    private func headerParts(_ text: [UInt8]) throws(FirehoseError) -> SignatureParts {
+    private func headerParts(_ text: [UInt8]) throws(SignatureError) -> SignatureParts {
         let scheme = text.prefix { $0 != UInt8(ascii: " ") }
         guard scheme.elementsEqual("AWS4-HMAC-SHA256".utf8) else {
-            throw FirehoseError(
+            throw SignatureError(
                 .incompleteSignature,
                 "Authorization header must be of the form AWS4-HMAC-SHA256 Credential=..., "
                     + "SignedHeaders=..., Signature=..."
             )
         }
-        var credential: ArraySlice<UInt8> = []
-        var signedHeaders: ArraySlice<UInt8> = []
-        var signature: ArraySlice<UInt8> = []
-        for field in text[scheme.endIndex...].fields(separatedBy: UInt8(ascii: ",")) {
-            let pair = field.drop { $0 == UInt8(ascii: " ") }
-            if pair.isEmpty { continue }
-            let name = pair.prefix { $0 != UInt8(ascii: "=") }
-            var value = pair[name.endIndex...].dropFirst()
-            while value.last == UInt8(ascii: " ") { value.removeLast() }
-            if name.elementsEqual("Credential".utf8), credential.isEmpty {
-                credential = value
-            } else if name.elementsEqual("SignedHeaders".utf8), signedHeaders.isEmpty {
-                signedHeaders = value
-            } else if name.elementsEqual("Signature".utf8), signature.isEmpty {
-                signature = value
-            } else {
-                throw FirehoseError(
-                    .incompleteSignature,
-                    "Authorization header has a part that is none of Credential, SignedHeaders and "
-                        + "Signature, or one of them twice."
-                )
-            }
-        }
-        var missing: [String] = []
-        if credential.isEmpty { missing.append("'Credential' parameter") }
-        if signature.isEmpty { missing.append("'Signature' parameter") }
-        if signedHeaders.isEmpty { missing.append("'SignedHeaders' parameter") }
+        let fields = try AuthorizationFields(text[scheme.endIndex...])
         let date = amazonDate ?? date
-        if date == nil { missing.append("existence of either a 'X-Amz-Date' or a 'Date' header") }
+        let missing = fields.missing(hasDate: date != nil)
         guard missing.isEmpty, let date else {
             // The header itself is not repeated: an answer may end up in logs.
-            throw FirehoseError(
+            throw SignatureError(
                 .incompleteSignature,
                 missing.map { "Authorization header requires \($0)." }.joined(separator: " ")
             )
         }
         let basic = Timestamp(basicDateTime: date)
         guard let moment = basic ?? Timestamp(fixdate: date) else {
-            throw FirehoseError(
+            throw SignatureError(
                 .incompleteSignature,
                 "Date must be in ISO-8601 'basic format'. Got '\(date)'. See "
                     + "http://en.wikipedia.org/wiki/ISO_8601"
             )
         }
         return SignatureParts(
-            scope: try CredentialScope(credential),
-            signedHeaders: try checked(signedHeaders, isPresigned: false),
-            signature: try Self.signature(signature),
+            scope: try CredentialScope(fields.credential),
+            signedHeaders: try checked(fields.signedHeaders, isPresigned: false),
+            signature: try Self.signature(fields.signature),
             dateTime: basic == nil ? CivilTime(moment).basicDateTime : date,
             moment: moment,
             securityToken: securityToken,
@@ -147,7 +121,7 @@ struct SignedRequest {
         )
     }
 
-    private func queryParts() throws(FirehoseError) -> SignatureParts {
+    private func queryParts() throws(SignatureError) -> SignatureParts {
         let needed = [
             "X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Signature", "X-Amz-SignedHeaders",
             "X-Amz-Date", "X-Amz-Expires",
@@ -155,26 +129,26 @@ struct SignedRequest {
         let values = needed.map { value($0) ?? "" }
         let missing = zip(needed, values).filter { $0.1.isEmpty }.map { "'\($0.0)' parameter" }
         guard missing.isEmpty else {
-            throw FirehoseError(
+            throw SignatureError(
                 .incompleteSignature,
                 missing.map { "AWS query-string parameters must include \($0)." }
                     .joined(separator: " ") + " Re-examine the query-string parameters."
             )
         }
         guard values[0] == "AWS4-HMAC-SHA256" else {
-            throw FirehoseError(
+            throw SignatureError(
                 .incompleteSignature,
                 "Unsupported AWS 'algorithm': '\(values[0])'."
             )
         }
         guard let moment = Timestamp(basicDateTime: values[4]) else {
-            throw FirehoseError(
+            throw SignatureError(
                 .incompleteSignature,
                 "X-Amz-Date must be in the ISO8601 Long Format \"yyyyMMdd'T'HHmmss'Z'\""
             )
         }
         guard let expires = Int(values[5]), (1...Self.maximumExpires).contains(expires) else {
-            throw FirehoseError(
+            throw SignatureError(
                 .incompleteSignature,
                 "X-Amz-Expires must be a number of 1 to \(Self.maximumExpires) seconds"
             )
@@ -190,7 +164,7 @@ struct SignedRequest {
         )
     }
 
-    private static func signature(_ text: ArraySlice<UInt8>) throws(FirehoseError) -> [UInt8] {
+    private static func signature(_ text: ArraySlice<UInt8>) throws(SignatureError) -> [UInt8] {
         // Of another form, it is as wrong as one of this form can be.
         guard text.count == 64, let bytes = Hexadecimal.bytes(text) else {
             throw .signatureMismatch
@@ -202,7 +176,7 @@ struct SignedRequest {
     private func checked(
         _ list: ArraySlice<UInt8>,
         isPresigned: Bool
-    ) throws(FirehoseError) -> [ArraySlice<UInt8>] {
+    ) throws(SignatureError) -> [ArraySlice<UInt8>] {
         let names = list.fields(separatedBy: UInt8(ascii: ";"))
         guard names.count <= head.headers.count else { throw .signatureMismatch }
         // Sorted, each once, in lower case: no other list is canonical.
@@ -211,9 +185,9 @@ struct SignedRequest {
             (UInt8(ascii: "A")...UInt8(ascii: "Z")).contains($0)
         }
         guard isSorted, isLowerCase else { throw .signatureMismatch }
-        func mustBeSigned(_ name: String, shown: String) throws(FirehoseError) {
+        func mustBeSigned(_ name: String, shown: String) throws(SignatureError) {
             guard !names.contains(where: { $0.elementsEqual(name.utf8) }) else { return }
-            throw FirehoseError(
+            throw SignatureError(
                 .invalidSignature,
                 "\(shown) must be a 'SignedHeader' in the AWS Authorization."
             )
@@ -268,7 +242,7 @@ struct SignedRequest {
     // MARK: Canonical form
 
     /// The canonical request up to the payload's hash.
-    func canonicalHead(_ parts: SignatureParts) throws(FirehoseError) -> [UInt8] {
+    func canonicalHead(_ parts: SignatureParts) throws(SignatureError) -> [UInt8] {
         var text: [UInt8] = []
         text.reserveCapacity(512)
         text += head.method.utf8
@@ -299,7 +273,7 @@ struct SignedRequest {
     private func appendValues(
         of name: ArraySlice<UInt8>,
         to text: inout [UInt8]
-    ) throws(FirehoseError) {
+    ) throws(SignatureError) {
         var count = 0
         for (other, value) in head.headers where Self.isSame(other, name) {
             if count > 0 { text.append(UInt8(ascii: ",")) }

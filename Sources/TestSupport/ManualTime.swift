@@ -11,13 +11,23 @@ package final class ManualTime: TimeSource {
         var watchers: [(count: Int, continuation: CheckedContinuation<Void, Never>)] = []
     }
     private let state: Mutex<State>
+    /// Where the wall and the monotonic clock began.
+    private let start: (wall: Timestamp, instant: ContinuousClock.Instant)
 
     /// A clock that shows `milliseconds` since the epoch; by default 2026-07-13T14:05:06.789Z.
     package init(milliseconds: Int64 = 1_783_951_506_789) {
-        state = Mutex(State(now: Timestamp(milliseconds: milliseconds), sleepers: [:]))
+        let now = Timestamp(milliseconds: milliseconds)
+        state = Mutex(State(now: now, sleepers: [:]))
+        start = (now, .now)
     }
 
     package func now() -> Timestamp { state.withLock { $0.now } }
+
+    package func instant() -> ContinuousClock.Instant { start.instant + (now() - start.wall) }
+
+    package func sleep(for duration: Duration) async throws {
+        try await sleep(until: now() + duration)
+    }
 
     /// Whether the clock jumps to where a sleep ends, as soon as somebody sleeps.
     package var skipsSleeps: Bool {

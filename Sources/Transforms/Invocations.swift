@@ -99,7 +99,7 @@ struct Invocations: Sendable {
         let (stage, context) = (batch.stage, batch.context)
         var retrier = Retrier(Self.delays, context.time)
         return try await retrier.attempts { attempt in
-            event.renew(UUIDText.random())
+            let event = attempt == 1 ? event : event.with(invocationID: UUIDText.random())
             let began = ContinuousClock.now
             do {
                 let bytes = try await stage.invoke(event)

@@ -5,11 +5,12 @@ internal import Records
 struct SourceRecords: Sendable {
     /// Their data, one behind the other.
     let block: Block
-    private var ends: [Int] = []
-    private(set) var arrivals: [Timestamp] = []
-    private(set) var numbers: [RecordNumber] = []
+    private let ends: [Int]
+    let arrivals: [Timestamp]
+    /// Their numbers in the log.
+    let numbers: [RecordNumber]
     /// Parts of the log that could not be read.
-    private(set) var damaged: [LogDamage] = []
+    let damaged: [LogDamage]
 
     var count: Int { ends.count }
 
@@ -18,21 +19,28 @@ struct SourceRecords: Sendable {
     /// Blocks.
     init(_ log: any RecordLog, from start: LogMark, to end: LogMark) throws {
         // Counters jump over damage, so this may be too much, and is never too little.
-        block = Block(capacity: Int(end.bytes - start.bytes))
+        var builder = Block.Builder(capacity: Int(end.bytes - start.bytes))
+        var ends: [Int] = []
+        var arrivals: [Timestamp] = []
+        var numbers: [RecordNumber] = []
+        var damaged: [LogDamage] = []
         try log.read(from: start, to: end) { chunk in
             switch chunk {
             case .damaged(let damage): damaged.append(damage)
             case .records(let records):
                 records.forEachRecord { record, number in
-                    UnsafeMutableRawBufferPointer(rebasing: block.space[block.count...])
-                        .copyMemory(from: record)
-                    block.count += record.count
-                    ends.append(block.count)
+                    builder.append(record)
+                    ends.append(builder.count)
                     arrivals.append(records.arrival)
                     numbers.append(number)
                 }
             }
         }
+        block = builder.build()
+        self.ends = ends
+        self.arrivals = arrivals
+        self.numbers = numbers
+        self.damaged = damaged
     }
 
     /// Where one record's bytes are in the block.
@@ -123,7 +131,6 @@ struct TransformSlice: Sendable {
         }
         guard !chosen.isEmpty else { return nil }
         var builder = TransformEvent.Builder(
-            invocationID: RecordIdentifier.placeholder,
             streamARN: streamARN,
             region: region,
             capacity: used + frame
@@ -160,8 +167,6 @@ struct TransformSlice: Sendable {
 ///
 /// They are the same in every attempt, also after a restart.
 enum RecordIdentifier {
-    /// An invocation's id before it gets one.
-    static let placeholder = "00000000-0000-0000-0000-000000000000"
     static let byteCount = 48
 
     /// What is common to all records of a log.

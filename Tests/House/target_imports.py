@@ -18,8 +18,7 @@ FREE = {
 ENGINE = {
     "CKernels", "Platform", "JSON", "Records", "Compression", "Encryption", "Destinations",
 }  # fmt: skip
-# Targets that are to become others, importable as long as they exist: `Transforms` takes the first two,
-# `HTTPServer` and `FirehoseAPI` share the third.
+# Targets that are to become others, importable as long as they exist: `Transforms` takes them.
 PROCESSORS = {"Processors", "TransformHost"}
 
 MAY_IMPORT: dict[str, set[str]] = {
@@ -44,7 +43,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"Delivery", "Crypto", "Logging", "Metrics", "NIOCore", "NIOPosix", "NIOHTTP1"}
     | PROCESSES,
     "DeliveryStreams": ENGINE | {"Delivery", "Transforms", "Crypto", "Logging", "Metrics"},
-    "HTTPServer": NIO | {"SigV4", "Platform", "Records", "Logging", "Metrics", "ServiceLifecycle"},
+    "HTTPServer": NIO
+    | {
+        "SigV4", "Platform", "Records", "JSON", "Crypto", "Logging", "Metrics", "ServiceLifecycle",
+    },
     "FirehoseAPI": {
         "HTTPServer", "Records", "JSON", "Platform", "Compression", "CKernels", "NIOCore", "Logging",
         "Metrics",
@@ -67,11 +69,6 @@ MAY_IMPORT: dict[str, set[str]] = {
     "TransformHost": {
         "Records", "JSON", "Platform", "CKernels", "Logging", "NIOCore", "NIOPosix", "NIOHTTP1",
         *PROCESSES,
-    },
-    "Ingest": NIO
-    | {
-        "Records", "JSON", "Platform", "Compression", "CKernels", "SigV4", "Crypto", "Logging",
-        "Metrics", "ServiceLifecycle",
     },
 }  # fmt: skip
 # The assembly may import every target but those for tests, and what else a command line needs.

@@ -67,7 +67,6 @@ import Testing
             sessionToken: token
         )
         return RequestVerifier(
-            service: vectors.service,
             region: vectors.region,
             keys: [AccessKey(credentials: credentials)]
         )
@@ -80,13 +79,13 @@ import Testing
             let token = item.request.headers.first { $0[0].lowercased() == "x-amz-security-token" }
             let verifier = Self.verifier(vectors, token: token?[1])
             let head = Self.head(item.request, item.authorization)
-            let claim = try verifier.claim(of: head, now: Self.moment)
+            let claim = try verifier.claim(of: head, for: vectors.service, now: Self.moment)
             let canonical =
                 String(decoding: claim.canonicalHead, as: UTF8.self)
                 + Hexadecimal.text(Self.hash(item.request.body))
             #expect(canonical == item.canonicalRequest, "\(item.name)")
             try verifier.verify(claim, bodyHash: Self.hash(item.request.body))
-            #expect(throws: FirehoseError.self, "\(item.name)") {
+            #expect(throws: SignatureError.self, "\(item.name)") {
                 try verifier.verify(claim, bodyHash: Self.hash(item.request.body + "x"))
             }
         }
@@ -120,9 +119,9 @@ import Testing
                 && request.headers.map(\.[1]).map(Self.trimmed)
                     == item.request.headers.map(\.[1]).map(Self.trimmed)
             guard !isSame else { continue }
-            do throws(FirehoseError) {
+            do throws(SignatureError) {
                 let head = Self.head(request, authorization)
-                let claim = try verifier.claim(of: head, now: Self.moment)
+                let claim = try verifier.claim(of: head, for: vectors.service, now: Self.moment)
                 try verifier.verify(claim, bodyHash: Self.hash(request.body))
                 Issue.record("\(request) with \(authorization) passed")
             } catch {
@@ -167,8 +166,8 @@ import Testing
                     (text(10), text(20)), ("X-Amz-Date", text(16)),
                 ]
             )
-            #expect(throws: FirehoseError.self) {
-                try verifier.claim(of: head, now: Self.moment)
+            #expect(throws: SignatureError.self) {
+                try verifier.claim(of: head, for: vectors.service, now: Self.moment)
             }
         }
     }
@@ -184,7 +183,7 @@ import Testing
         let verifier = Self.verifier(vectors)
         let head = Self.head(item.request, item.authorization)
         let now = Self.moment + .seconds(seconds)
-        let claim = Result { try verifier.claim(of: head, now: now) }
+        let claim = Result { try verifier.claim(of: head, for: vectors.service, now: now) }
         #expect(passes == ((try? claim.get()) != nil))
     }
 }

@@ -47,10 +47,13 @@ import Testing
 
     @Test func `an event is one line of JSON in AWS's words`() throws {
         let event = event([[], [0, 255], Array("abc".utf8)])
-        event.renew("22222222-2222-2222-2222-222222222222")
-        #expect(event.line.bytes.last == UInt8(ascii: "\n"))
-        #expect(event.line.bytes.filter { $0 == UInt8(ascii: "\n") }.count == 1)
-        let json = try JSONSerialization.jsonObject(with: Data(event.json))
+            .with(invocationID: "22222222-2222-2222-2222-222222222222")
+        var line: [UInt8] = []
+        while line.count < event.lineBytes { event.withLine(from: line.count) { line += $0 } }
+        #expect(line.count == event.lineBytes)
+        #expect(line.last == UInt8(ascii: "\n"))
+        #expect(line.filter { $0 == UInt8(ascii: "\n") }.count == 1)
+        let json = try JSONSerialization.jsonObject(with: Data(line))
         let expected: [String: Any] = [
             "invocationId": "22222222-2222-2222-2222-222222222222",
             "deliveryStreamArn": "arn:aws:firehose:us-east-1:000000000000:deliverystream/s",

@@ -1,16 +1,19 @@
-internal import Records
+package import Records
 internal import Synchronization
 
 /// Wakes one waiting task; a notice that comes while nobody waits is kept.
-final class Signal: Sendable {
+package final class Signal: Sendable {
     private struct State {
         var isNotified = false
         var waiter: CheckedContinuation<Void, Never>?
     }
     private let state = Mutex(State())
 
+    /// A signal without a notice.
+    package init() {}
+
     /// Wakes the waiter, or the next one.
-    func notify() {
+    package func notify() {
         let waiter = state.withLock { state in
             defer { state.waiter = nil }
             if state.waiter == nil { state.isNotified = true }
@@ -20,7 +23,7 @@ final class Signal: Sendable {
     }
 
     /// Waits for a notice, or for the task's cancellation.
-    func wait() async {
+    package func wait() async {
         await withTaskCancellationHandler {
             await withCheckedContinuation { continuation in
                 let goOn = state.withLock { state in
@@ -44,7 +47,7 @@ final class Signal: Sendable {
     }
 
     /// Waits for a notice, the moment, or cancellation, whichever comes first.
-    func wait(until moment: Timestamp, _ time: any TimeSource) async {
+    package func wait(until moment: Timestamp, _ time: any TimeSource) async {
         await withTaskGroup(of: Void.self) { group in
             group.addTask { await self.wait() }
             group.addTask { try? await time.sleep(until: moment) }  // cancelled: as good as over

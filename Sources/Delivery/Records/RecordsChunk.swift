@@ -40,56 +40,64 @@ struct RecordsChunk: Sendable {
         let delimiter = Array((delimiter ?? "").utf8)
         let count = Int(end.records - start.records)
         // Counters jump over damage, so this may be too much, and is never too little.
-        let block = Block(
+        var block = Block.Builder(
             capacity: Int(end.bytes - start.bytes) + count * delimiter.count
         )
-        var items: [DeliveryRecords.Item] = []
-        var failures: [(type: ErrorOutputType, range: Range<Int>)] = []
-        var damaged: [LogDamage] = []
-        items.reserveCapacity(count)
-        func append(_ bytes: UnsafeRawBufferPointer) {
-            UnsafeMutableRawBufferPointer(rebasing: block.space[block.count...])
-                .copyMemory(from: bytes)
-            block.count += bytes.count
-        }
+        var sorted = Sorted()
+        sorted.items.reserveCapacity(count)
         try log.read(from: start, to: end) { chunk in
             switch chunk {
-            case .damaged(let damage): damaged.append(damage)
+            case .damaged(let damage): sorted.damaged.append(damage)
             case .records(let records):
-                let arrival = records.arrival
                 try records.forEachRecord { record, number in
+                    let kind = isOutcome ? try Self.kind(of: record) : .delivered
+                    guard kind != .progress else { return }
                     let first = block.count
-                    guard isOutcome else {
-                        append(record)
-                        delimiter.withUnsafeBytes { append($0) }
-                        items.append(
-                            .init(range: first..<block.count, arrival: arrival, number: number)
-                        )
-                        return
-                    }
-                    guard let kind = record.first.flatMap(OutcomeRecord.init(rawValue:)) else {
-                        throw Spooler.UnknownOutcome()
-                    }
-                    append(UnsafeRawBufferPointer(rebasing: record.dropFirst()))
-                    switch kind {
-                    case .progress: block.count = first
-                    case .delivered:
-                        delimiter.withUnsafeBytes { append($0) }
-                        items.append(
-                            .init(range: first..<block.count, arrival: arrival, number: number)
-                        )
-                    case .processingFailed:
-                        failures.append((.processingFailed, first..<block.count))
-                    case .decompressionFailed:
-                        failures.append((.decompressionFailed, first..<block.count))
-                    }
+                    block.append(
+                        isOutcome ? UnsafeRawBufferPointer(rebasing: record.dropFirst()) : record
+                    )
+                    if kind == .delivered { delimiter.withUnsafeBytes { block.append($0) } }
+                    sorted.add(kind, first..<block.count, arrival: records.arrival, number)
                 }
             }
         }
-        records = DeliveryRecords(block: block, items: items, logIdentity: log.identity)
-        self.failures = failures
-        self.damaged = damaged
-        extent = Extent(records: items.count, bytes: block.count, end: end)
+        extent = Extent(records: sorted.items.count, bytes: block.count, end: end)
+        records = DeliveryRecords(
+            block: block.build(),
+            items: sorted.items,
+            logIdentity: log.identity
+        )
+        failures = sorted.failures
+        damaged = sorted.damaged
+    }
+
+    /// What records are, by where they go.
+    private struct Sorted {
+        var items: [DeliveryRecords.Item] = []
+        var failures: [(type: ErrorOutputType, range: Range<Int>)] = []
+        var damaged: [LogDamage] = []
+
+        mutating func add(
+            _ kind: OutcomeRecord,
+            _ range: Range<Int>,
+            arrival: Timestamp,
+            _ number: RecordNumber
+        ) {
+            if let type = kind.errorOutputType {
+                failures.append((type, range))
+            } else {
+                items.append(.init(range: range, arrival: arrival, number: number))
+            }
+        }
+    }
+
+    private static func kind(
+        of record: UnsafeRawBufferPointer
+    ) throws(Spooler.UnknownOutcome) -> OutcomeRecord {
+        guard let kind = record.first.flatMap(OutcomeRecord.init(rawValue:)) else {
+            throw Spooler.UnknownOutcome()
+        }
+        return kind
     }
 
     /// The line that tells of a failed record: those of all destinations begin alike.

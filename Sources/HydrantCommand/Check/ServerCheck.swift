@@ -4,8 +4,9 @@ internal import Destinations
 internal import DurableLog
 internal import Egress
 internal import Encryption
+internal import FirehoseAPI
 internal import Foundation
-internal import Ingest
+internal import HTTPServer
 internal import Logging
 internal import Platform
 internal import Records
@@ -18,9 +19,7 @@ struct ServerCheck {
     private let time = SystemTime()
     private let client = HTTPClient()
     private let quiet = Logger(label: "check") { _ in SwiftLogNoOpLogHandler() }
-    private var identity: ServiceIdentity {
-        ServiceIdentity(region: settings.region, account: settings.accountID)
-    }
+    private var identity: ServiceIdentity { settings.identity.service }
 
     init(_ settings: Serve) { self.settings = settings }
 
@@ -29,7 +28,11 @@ struct ServerCheck {
         defer { client.shutDown() }
         let folder = Place.absolute(settings.dataDir)
         let isServed = try LocalCheck(findings).dataFolder(folder)
-        try LocalCheck(findings).port(settings.host, settings.port, isServed: isServed)
+        try LocalCheck(findings).port(
+            settings.listening.host,
+            settings.listening.port,
+            isServed: isServed
+        )
         try checkAccess()
         let masterKeys = try checkMasterKey()
         let endpoints = try checkEndpointSettings()
@@ -85,7 +88,7 @@ struct ServerCheck {
                 "\(path) has \(control?.keyCount ?? 0) keys"
             }
         } else {
-            let isOpen = !Loopback.contains(settings.host)
+            let isOpen = !Loopback.contains(settings.listening.host)
             try findings.say(
                 isOpen ? .warn : .ok,
                 "credentials",
@@ -95,7 +98,7 @@ struct ServerCheck {
             )
         }
         guard let path = access.tlsCertificate else {
-            let isOpen = !Loopback.contains(settings.host)
+            let isOpen = !Loopback.contains(settings.listening.host)
             return try findings.say(isOpen ? .warn : .ok, "TLS", "off")
         }
         let security = try findings.attempt("TLS") {
@@ -128,7 +131,7 @@ struct ServerCheck {
     }
 
     private func checkEndpointSettings() throws -> EndpointSettings? {
-        guard let path = settings.endpointSettings else { return nil }
+        guard let path = settings.records.endpointSettings else { return nil }
         return try findings.attempt("endpoint settings") {
             try EndpointSettings(path: Place.absolute(path))
         } good: { _ in

@@ -41,7 +41,7 @@ struct Flush: AsyncParsableCommand {
 
     func run() async throws {
         try await client.withClient { client in
-            let began = ContinuousClock.now
+            let began = client.time.instant()
             var line = ProgressLine()
             let before = await Fates(of: stream, client)
             var input: JSONValue = ["DeliveryStreamName": .string(stream)]
@@ -58,14 +58,15 @@ struct Flush: AsyncParsableCommand {
                     line.show("\(failure.code); waiting")
                 }
                 if first == nil { first = last }
-                let used = began.duration(to: .now)
+                let used = began.duration(to: client.time.instant())
                 if last == 0 || noWait || used >= .seconds(timeout) { break }
                 line.show("\(last) records of \(stream) are on their way")
-                try await Task.sleep(for: .milliseconds(100))
+                try await client.time.sleep(for: .milliseconds(100))
             }
             line.clear()
             let after = noWait ? before : await Fates(of: stream, client)
-            try report(first ?? 0, left: last, began.duration(to: .now), after - before)
+            let used = began.duration(to: client.time.instant())
+            try report(first ?? 0, left: last, used, after - before)
             if last > 0, !noWait { throw ExitCode.failure }
         }
     }

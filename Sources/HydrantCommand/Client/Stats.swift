@@ -57,7 +57,7 @@ struct Stats: AsyncParsableCommand {
                 }
                 try show(streams)
                 guard watch else { return }
-                try await Task.sleep(for: .seconds(2))
+                try await client.time.sleep(for: .seconds(2))
             }
         }
     }

@@ -1,6 +1,6 @@
 internal import ArgumentParser
 internal import Client
-internal import Ingest
+internal import FirehoseAPI
 internal import JSON
 internal import Records
 

@@ -55,7 +55,7 @@ struct Tail: AsyncParsableCommand {
                 {
                     if !isBroken { StandardStreams.complain("hydrant: \(failure); waiting\n") }
                     isBroken = true
-                    try await Task.sleep(for: .seconds(1))
+                    try await client.time.sleep(for: .seconds(1))
                     continue
                 }
                 isBroken = false
@@ -70,7 +70,7 @@ struct Tail: AsyncParsableCommand {
                     shown += 1
                     if shown == limit { return }
                 }
-                if records.isEmpty { try await Task.sleep(for: .milliseconds(200)) }
+                if records.isEmpty { try await client.time.sleep(for: .milliseconds(200)) }
             }
         }
     }

@@ -2,6 +2,7 @@ internal import ArgumentParser
 internal import Delivery
 internal import Logging
 internal import Metrics
+internal import Records
 
 /// The parts of the server that log under names of their own.
 enum Subsystem: String, CaseIterable {
@@ -56,10 +57,17 @@ struct LogLevels: ExpressibleByArgument, CustomStringConvertible, Sendable {
 struct ServerLogs: Sendable {
     private let levels: LogLevels
     private let shared: ServerLogHandler.Shared
+    private let time: any TimeSource
 
-    init(levels: LogLevels, format: Serve.LogFormat, metrics: any MetricsFactory) {
+    init(
+        levels: LogLevels,
+        format: LoggingOptions.LogFormat,
+        metrics: any MetricsFactory,
+        time: any TimeSource
+    ) {
         self.levels = levels
-        shared = ServerLogHandler.Shared(format: format, metrics: metrics)
+        self.time = time
+        shared = ServerLogHandler.Shared(format: format, metrics: metrics, time: time)
     }
 
     /// The logger of one part.
@@ -76,7 +84,7 @@ struct ServerLogs: Sendable {
 
     /// Says at times what was left out, until the task is cancelled, and then all of it.
     func tellRepeats() async {
-        while (try? await Task.sleep(for: .seconds(10))) != nil { shared.sayLeftOut() }
+        while (try? await time.sleep(for: .seconds(10))) != nil { shared.sayLeftOut() }
         shared.sayLeftOut(all: true)
     }
 }

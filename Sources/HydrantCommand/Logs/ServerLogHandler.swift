@@ -1,17 +1,25 @@
 internal import Foundation
 internal import Logging
 internal import Metrics
+internal import Records
 
 /// Log lines on standard error, as text or as JSON objects; of what repeats itself, a few.
 struct ServerLogHandler: LogHandler {
     /// What the handlers of all subsystems share.
     final class Shared: Sendable {
-        let format: Serve.LogFormat
+        let format: LoggingOptions.LogFormat
         let repeats = LogRepeats()
         private let counters: [Logger.Level: Counter]
 
-        init(format: Serve.LogFormat, metrics: any MetricsFactory) {
+        fileprivate let time: any TimeSource
+
+        init(
+            format: LoggingOptions.LogFormat,
+            metrics: any MetricsFactory,
+            time: any TimeSource
+        ) {
             self.format = format
+            self.time = time
             counters = Dictionary(
                 uniqueKeysWithValues: Logger.Level.allCases.map { level in
                     let counter = Counter(
@@ -28,8 +36,7 @@ struct ServerLogHandler: LogHandler {
 
         /// Says what was left out, as far as its time is over, or all of it.
         func sayLeftOut(all: Bool = false) {
-            let now = ContinuousClock.now
-            for left in repeats.takeLeftOut(now: now, all: all) { write(left) }
+            for left in repeats.takeLeftOut(now: time.instant(), all: all) { write(left) }
         }
 
         fileprivate func write(_ left: LogRepeats.LeftOut) {
@@ -105,7 +112,7 @@ struct ServerLogHandler: LogHandler {
                     message: message,
                     stream: facts["stream"]
                 ),
-                now: .now
+                now: shared.time.instant()
             )
             for left in left { shared.write(left) }
             guard isSaid else { return }

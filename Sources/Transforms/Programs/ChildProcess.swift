@@ -1,4 +1,5 @@
 internal import Glibc
+internal import Records
 internal import Subprocess
 internal import Synchronization
 internal import SystemPackage
@@ -30,15 +31,40 @@ final class ChildProcess: Sendable {
     private let inputEnd: Mutex<Int32?>
     /// Our end of its standard output; -1 where that goes to the log.
     let output: Int32
-    /// Hangs up when the process has ended: to be polled beside its pipes.
+    /// Hangs up when the process has ended or is given up: to be polled beside its pipes.
     let exit: Int32
     private let exitEnd: Mutex<Int32?>
+    private let givenUp = Atomic(false)
+    let time: any TimeSource
 
-    private init(input: Pipe, output: Pipe, exit: Pipe, isPiped: Bool) {
-        inputEnd = Mutex(input.write)
-        self.output = isPiped ? output.read : -1
-        self.exit = exit.read
-        exitEnd = Mutex(exit.write)
+    /// What the process and this server talk through.
+    private struct Pipes {
+        let input: Pipe
+        let output: Pipe
+        let error: Pipe
+        let exit: Pipe
+
+        /// Nil where too many files are open.
+        init?() {
+            let pipes = (0..<4).compactMap { _ in Pipe() }
+            guard pipes.count == 4 else {
+                for pipe in pipes { pipe.closeBoth() }
+                return nil
+            }
+            (input, output, error, exit) = (pipes[0], pipes[1], pipes[2], pipes[3])
+            for end in [input.write, output.read] {
+                Pipe.enlarge(end)
+                Pipe.setNonBlocking(end)
+            }
+        }
+    }
+
+    private init(_ pipes: Pipes, isPiped: Bool, time: any TimeSource) {
+        self.time = time
+        inputEnd = Mutex(pipes.input.write)
+        output = isPiped ? pipes.output.read : -1
+        exit = pipes.exit.read
+        exitEnd = Mutex(pipes.exit.write)
         if !isPiped { closeInput() }
     }
 
@@ -58,51 +84,44 @@ final class ChildProcess: Sendable {
         host: TransformHost,
         source: OutputLog.Source
     ) async throws(InvocationFailure) -> ChildProcess {
-        let pipes = (0..<4).compactMap { _ in Pipe() }
-        guard pipes.count == 4 else {
-            for pipe in pipes { pipe.closeBoth() }
+        guard let pipes = Pipes() else {
             throw InvocationFailure(.functionError, "no pipe can be made: too many open files")
         }
-        let (input, out, error, exit) = (pipes[0], pipes[1], pipes[2], pipes[3])
-        for end in [input.write, out.read] {
-            Pipe.enlarge(end)
-            Pipe.setNonBlocking(end)
-        }
-        let child = ChildProcess(input: input, output: out, exit: exit, isPiped: kind == .pipe)
-        var followed = [host.output.follow(error.read, source)]
-        if kind == .log { followed.append(host.output.follow(out.read, source)) }
+        let child = ChildProcess(pipes, isPiped: kind == .pipe, time: host.time)
+        var followed = [host.output.follow(pipes.error.read, source)]
+        if kind == .log { followed.append(host.output.follow(pipes.output.read, source)) }
         host.children.add(child)
         let configuration = configuration(program, environment)
         Task { [followed] in
-            let end: String
-            do {
-                let result = try await Subprocess.run(
-                    configuration,
-                    input: .fileDescriptor(
-                        FileDescriptor(rawValue: input.read),
-                        closeAfterSpawningProcess: true
-                    ),
-                    output: .fileDescriptor(
-                        FileDescriptor(rawValue: out.write),
-                        closeAfterSpawningProcess: true
-                    ),
-                    error: .fileDescriptor(
-                        FileDescriptor(rawValue: error.write),
-                        closeAfterSpawningProcess: true
-                    )
-                ) { execution in
-                    child.started(execution.processIdentifier.value)
-                }
-                end = Self.text(of: result.terminationStatus)
-            } catch {
-                end = "it cannot be started: \(error)"
-            }
-            child.hasEnded(end)
+            child.hasEnded(await child.run(configuration, pipes))
             host.children.remove(child)
             host.output.processEnded(followed)
         }
+        try await child.untilStarted()
+        return child
+    }
+
+    /// Runs the program to its end; tells how that was.
+    private func run(_ configuration: Configuration, _ pipes: Pipes) async -> String {
+        func end(_ descriptor: Int32) -> FileDescriptor { FileDescriptor(rawValue: descriptor) }
+        do {
+            let result = try await Subprocess.run(
+                configuration,
+                input: .fileDescriptor(end(pipes.input.read), closeAfterSpawningProcess: true),
+                output: .fileDescriptor(end(pipes.output.write), closeAfterSpawningProcess: true),
+                error: .fileDescriptor(end(pipes.error.write), closeAfterSpawningProcess: true)
+            ) { execution in
+                started(execution.processIdentifier.value)
+            }
+            return Self.text(of: result.terminationStatus)
+        } catch {
+            return "it cannot be started: \(error)"
+        }
+    }
+
+    private func untilStarted() async throws(InvocationFailure) {
         let result = await withCheckedContinuation { continuation in
-            let early: Result<Void, InvocationFailure>? = child.state.withLock { state in
+            let early: Result<Void, InvocationFailure>? = state.withLock { state in
                 switch state {
                 case .starting:
                     state = .starting(continuation)
@@ -114,7 +133,6 @@ final class ChildProcess: Sendable {
             if let early { continuation.resume(returning: early) }
         }
         try result.get()
-        return child
     }
 
     /// The shell sets the limits, then becomes the program.
@@ -218,11 +236,22 @@ final class ChildProcess: Sendable {
     func terminate() {
         guard end == nil else { return }
         signal(SIGTERM)
-        Task { [weak self] in
-            try? await Task.sleep(for: Self.grace)
+        Task { [weak self, time] in
+            // Not cancelled by anybody.
+            try? await time.sleep(for: Self.grace)
             self?.signal(SIGKILL)
         }
     }
+
+    /// Nobody waits any more for what it answers; it is to be ended.
+    func giveUp() {
+        guard let end = exitEnd.withLock({ $0.take() }) else { return }
+        givenUp.store(true, ordering: .releasing)
+        close(end)
+    }
+
+    /// Whether it was given up while it ran.
+    var isGivenUp: Bool { givenUp.load(ordering: .acquiring) }
 
     private func signal(_ number: Int32) {
         state.withLock { if case .running(let pid) = $0 { kill(-pid, number) } }

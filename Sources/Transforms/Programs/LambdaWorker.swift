@@ -51,7 +51,7 @@ struct LambdaWorker: TransformWorker {
     func invoke(_ event: TransformEvent) async throws(InvocationFailure) -> Block {
         let requestID = UUIDText.random()
         let timer = Task {
-            try await Task.sleep(for: timeout)
+            try await time.sleep(for: timeout)
             let late = InvocationFailure(.functionError, "it did not answer in time")
             _ = session.report(requestID, .failure(late), evenIfPending: true)
         }

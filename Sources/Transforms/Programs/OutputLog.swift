@@ -1,6 +1,7 @@
 internal import Glibc
 internal import Logging
 internal import Platform
+internal import Records
 internal import Synchronization
 
 /// Reads what transforms write to their standard error, and puts it into the log: so many lines a
@@ -19,6 +20,7 @@ final class OutputLog: Sendable {
     }
 
     private let logger: Logger
+    private let time: any TimeSource
     private let wakeEnd: Int32
     private let arriving: Mutex<Arriving>
     private let thread = Mutex<pthread_t?>(nil)
@@ -40,8 +42,9 @@ final class OutputLog: Sendable {
     }
 
     /// Starts the thread that reads.
-    init(logger: Logger) {
+    init(logger: Logger, time: any TimeSource) {
         self.logger = logger
+        self.time = time
         guard let pipe = Pipe() else { preconditionFailure("a pipe can be made at start") }
         for end in [pipe.read, pipe.write] { Pipe.setNonBlocking(end) }
         wakeEnd = pipe.write
@@ -107,11 +110,12 @@ final class OutputLog: Sendable {
                 defer { arriving.ended = [] }
                 return (arriving.isClosed, arriving.ended)
             }
+            let now = time.instant()
             for index in followed.indices.reversed() {
                 if ended.contains(followed[index].number) {
-                    followed[index].deadline = .now + .seconds(1)
+                    followed[index].deadline = now + .seconds(1)
                 }
-                guard let deadline = followed[index].deadline, deadline < .now else { continue }
+                guard let deadline = followed[index].deadline, deadline < now else { continue }
                 close(followed[index].descriptor)
                 followed.remove(at: index)
             }
@@ -152,7 +156,7 @@ final class OutputLog: Sendable {
         if count < 0 { return errno == EAGAIN || errno == EINTR }
         let source = followed.source
         followed.line.add(space[..<max(0, count)], isEnd: count == 0) { line in
-            if source.rate.withLock({ $0.take(at: .now) }) {
+            if source.rate.withLock({ $0.take(at: time.instant()) }) {
                 logger.info(
                     "transform says",
                     metadata: [
@@ -169,7 +173,7 @@ final class OutputLog: Sendable {
 
     /// Says how much of a source was left out, where it is time; true where nothing is left to say.
     private func reportSilence(of source: Source) -> Bool {
-        let leftOut = source.rate.withLock { $0.takeLeftOut(at: .now) }
+        let leftOut = source.rate.withLock { $0.takeLeftOut(at: time.instant()) }
         guard let leftOut else { return false }
         logger.warning(
             "transform says more than is logged",
@@ -187,13 +191,13 @@ struct LineRate {
     private static let perSecond = 20.0
     private static let burst = 100.0
     private var tokens = LineRate.burst
-    private var last = ContinuousClock.now
+    private var last: ContinuousClock.Instant?
     private var leftOut = 0
     private var silentSince: ContinuousClock.Instant?
 
     /// Whether a line may be logged.
     mutating func take(at now: ContinuousClock.Instant) -> Bool {
-        let elapsed = now - last
+        let elapsed = last.map { now - $0 } ?? .zero
         last = now
         tokens = min(Self.burst, tokens + elapsed / .seconds(1) * Self.perSecond)
         guard tokens >= 1 else {

@@ -1,7 +1,7 @@
 internal import Glibc
 internal import Platform
 
-/// Writes an event to a process and reads its response, both at once, within a time.
+/// Writes an event to a process and reads its response, both at once, until the process is given up.
 struct PipeExchange: ~Copyable {
     /// Where a response ends.
     enum End {
@@ -12,12 +12,11 @@ struct PipeExchange: ~Copyable {
     }
 
     private let child: ChildProcess
-    private let event: Block
+    private let event: TransformEvent
     private let end: End
     private let limit: Int
-    private let deadline: ContinuousClock.Instant
     private var written = 0
-    private var response: Block
+    private var response: Block.Builder
     private var isOutputOpen = true
     private var hasExited = false
     /// Whether the last line came together with the end.
@@ -25,41 +24,40 @@ struct PipeExchange: ~Copyable {
 
     private init(
         _ child: ChildProcess,
-        _ event: Block,
+        _ event: TransformEvent,
         _ end: End,
-        limit: Int,
-        timeout: Duration
+        limit: Int
     ) {
         self.child = child
         self.event = event
         self.end = end
         self.limit = limit
-        deadline = .now + timeout
-        response = Block(capacity: min(limit, max(event.count, 64 * 1024)) + 2)
+        response = Block.Builder(
+            capacity: min(limit, max(event.lineBytes, 64 * 1024)) + 2
+        )
     }
 
     /// Makes an exchange on a thread of its own.
     ///
     /// - Parameters:
     ///   - child: The process.
-    ///   - event: The event with its newline.
+    ///   - event: The event, which it gets on one line.
     ///   - end: Where the response ends.
     ///   - limit: Bytes of the response at the most.
-    ///   - timeout: For all of it.
     /// - Returns: The response.
     /// - Throws: `InvocationFailure`; then the process is not to be used again.
     static func run(
         _ child: ChildProcess,
-        _ event: Block,
+        _ event: TransformEvent,
         _ end: End,
-        limit: Int,
-        timeout: Duration
+        limit: Int
     ) async throws(InvocationFailure) -> Block {
         let result = await withCheckedContinuation { continuation in
             let isStarted = detachThread {
-                var exchange = PipeExchange(child, event, end, limit: limit, timeout: timeout)
                 continuation.resume(
-                    returning: Result { () throws(InvocationFailure) in try exchange.run() }
+                    returning: Result { () throws(InvocationFailure) in
+                        try PipeExchange(child, event, end, limit: limit).run()
+                    }
                 )
             }
             guard !isStarted else { return }
@@ -69,20 +67,21 @@ struct PipeExchange: ~Copyable {
         return try result.get()
     }
 
-    private mutating func run() throws(InvocationFailure) -> Block {
+    private consuming func run() throws(InvocationFailure) -> Block {
         if end == .line { try checkSilence() }
         while true {
             try wait()
-            if isOutputOpen, try read() { return response }
+            if isOutputOpen, try read() { return response.build() }
             if hasExited {
                 try drain()
-                return try finishAfterExit()
+                if !isComplete { try checkStatus() }
+                return response.build()
             }
             writeSome()
             if end == .line, !isOutputOpen {
                 throw InvocationFailure(.functionError, "it closed its standard output")
             }
-            if end == .line, written < event.count, child.input == nil {
+            if end == .line, written < event.lineBytes, child.input == nil {
                 throw InvocationFailure(.functionError, "it closed its standard input")
             }
         }
@@ -106,29 +105,26 @@ struct PipeExchange: ~Copyable {
 
     /// Waits until something can be done.
     private mutating func wait() throws(InvocationFailure) {
-        let rest = deadline - .now
-        guard rest > .zero else {
-            throw InvocationFailure(.functionError, "it did not answer in time")
-        }
-        let (seconds, attoseconds) = rest.components
-        let milliseconds = seconds * 1000 + attoseconds / 1_000_000_000_000_000 + 1
         var polled = [pollfd(fd: child.exit, events: Int16(POLLIN), revents: 0)]
         if isOutputOpen {
             polled.append(pollfd(fd: child.output, events: Int16(POLLIN), revents: 0))
         }
-        if written < event.count, let input = child.input {
+        if written < event.lineBytes, let input = child.input {
             polled.append(pollfd(fd: input, events: Int16(POLLOUT), revents: 0))
         }
-        let count = poll(&polled, nfds_t(polled.count), Int32(min(milliseconds, 60_000)))
+        let count = poll(&polled, nfds_t(polled.count), -1)
+        if child.isGivenUp {
+            throw InvocationFailure(.functionError, "it did not answer in time")
+        }
         if count > 0, polled[0].revents != 0 { hasExited = true }
     }
 
     /// Reads what is there; true where the response is complete.
     private mutating func read() throws(InvocationFailure) -> Bool {
         while true {
-            if response.count == response.space.count { enlarge() }
-            let free = UnsafeMutableRawBufferPointer(rebasing: response.space[response.count...])
-            let count = Glibc.read(child.output, free.baseAddress, free.count)
+            if response.count == response.capacity { enlarge() }
+            let room = response.room
+            let count = Glibc.read(child.output, room.baseAddress, room.count)
             if count < 0 {
                 guard errno == EINTR else { return false }  // nothing there now
                 continue
@@ -138,7 +134,7 @@ struct PipeExchange: ~Copyable {
                 return false
             }
             let start = response.count
-            response.count += count
+            response.advance(by: count)
             // Its newline is not part of a response.
             guard response.count <= limit + (end == .line ? 1 : 0) else {
                 throw InvocationFailure(
@@ -155,10 +151,10 @@ struct PipeExchange: ~Copyable {
         guard newline == response.count - 1 else {
             throw InvocationFailure(.functionError, "it wrote more than one line for an event")
         }
-        guard written == event.count else {
+        guard written == event.lineBytes else {
             throw InvocationFailure(.functionError, "it answered before it had read the event")
         }
-        response.count = newline
+        response.truncate(to: newline)
         return true
     }
 
@@ -173,20 +169,19 @@ struct PipeExchange: ~Copyable {
         }
     }
 
-    private mutating func finishAfterExit() throws(InvocationFailure) -> Block {
-        if isComplete { return response }
+    private func checkStatus() throws(InvocationFailure) {
         let reason = child.end ?? "it ended"
         guard end == .process, reason == ChildProcess.success else {
             throw InvocationFailure(.functionError, reason)
         }
-        return response
     }
 
     private mutating func writeSome() {
-        while written < event.count {
-            let rest = UnsafeRawBufferPointer(rebasing: event.bytes[written...])
+        while written < event.lineBytes {
             // Who does not want the rest need not take it.
-            guard let count = child.write(rest) else { return child.closeInput() }
+            guard let count = event.withLine(from: written, { child.write($0) }) else {
+                return child.closeInput()
+            }
             if count == 0 { return }
             written += count
         }
@@ -194,15 +189,18 @@ struct PipeExchange: ~Copyable {
     }
 
     private mutating func enlarge() {
-        let larger = Block(capacity: min(limit + 2, 2 * response.count))
-        larger.space.copyMemory(from: response.bytes)
-        larger.count = response.count
+        var larger = Block.Builder(capacity: min(limit + 2, 2 * response.count))
+        larger.append(response.bytes)
         response = larger
     }
 
     private func firstNewline(from start: Int) -> Int? {
-        guard let base = response.space.baseAddress,
-            let found = memchr(base + start, Int32(UInt8(ascii: "\n")), response.count - start)
+        guard let base = response.bytes.baseAddress,
+            let found = memchr(
+                UnsafeMutableRawPointer(mutating: base) + start,
+                Int32(UInt8(ascii: "\n")),
+                response.count - start
+            )
         else { return nil }
         return UnsafeRawPointer(found) - UnsafeRawPointer(base)
     }

@@ -146,11 +146,24 @@ private final class RuntimeHandler: ChannelInboundHandler {
                         ("Lambda-Runtime-Invoked-Function-Arn", arn),
                         ("Lambda-Runtime-Trace-Id", Self.traceID(invocation.requestID)),
                     ],
-                    invocation.event.json,
+                    Self.body(of: invocation.event, context),
                     context
                 )
             }
         }
+    }
+
+    /// The event, without its newline.
+    private static func body(
+        of event: TransformEvent,
+        _ context: ChannelHandlerContext
+    ) -> ByteBuffer {
+        let count = event.lineBytes - 1
+        var buffer = context.channel.allocator.buffer(capacity: count + 1)
+        while buffer.readableBytes < count {
+            event.withLine(from: buffer.readableBytes) { _ = buffer.writeBytes($0) }
+        }
+        return buffer.readSlice(length: count) ?? buffer
     }
 
     /// A trace that nobody follows, in the form that runtimes expect.
@@ -213,24 +226,23 @@ private final class RuntimeHandler: ChannelInboundHandler {
         _ text: String,
         _ context: ChannelHandlerContext
     ) {
-        Array(text.utf8).withUnsafeBytes { respond(status, headers, $0, context) }
+        respond(status, headers, context.channel.allocator.buffer(string: text), context)
     }
 
     /// Head and body in one write: in two, the second would wait for the first's acknowledgement.
     private func respond(
         _ status: HTTPResponseStatus,
         _ headers: [(String, String)],
-        _ body: UnsafeRawBufferPointer,
+        _ body: ByteBuffer,
         _ context: ChannelHandlerContext
     ) {
         var fields = HTTPHeaders(headers)
         fields.add(name: "Content-Type", value: "application/json")
-        fields.add(name: "Content-Length", value: String(body.count))
+        fields.add(name: "Content-Length", value: String(body.readableBytes))
         let head = HTTPResponseHead(version: .http1_1, status: status, headers: fields)
         context.write(wrapOutboundOut(.head(head)), promise: nil)
-        let buffer = context.channel.allocator.buffer(bytes: body)
         if self.head?.method != .HEAD {
-            context.write(wrapOutboundOut(.body(.byteBuffer(buffer))), promise: nil)
+            context.write(wrapOutboundOut(.body(.byteBuffer(body))), promise: nil)
         }
         let isKeptAlive = self.head?.isKeepAlive ?? true
         context.writeAndFlush(wrapOutboundOut(.end(nil))).whenComplete {

@@ -1,42 +1,54 @@
-package import Platform
+internal import Platform
 package import Records
 
 /// What a transform is given: one invocation's records, as JSON (developer guide, "Amazon Data
 /// Firehose data transformation"; aws-lambda-go, `events/firehose.go`).
 package struct TransformEvent: Sendable {
-    /// The event on one line, and a newline.
-    package let line: Block
-    /// Where each record's id stands in it, to find it again in the response.
+    /// The beginning of the line, with the invocation's id.
+    private let head: [UInt8]
+    /// The rest of the line, with its newline.
+    private let rest: Block
+    /// Where each record's id stands in that, to find it again in the response.
     private let identifiers: [Range<Int>]
+
+    private init(invocationID: String, _ rest: Block, _ identifiers: [Range<Int>]) {
+        head = Array(#"{"invocationId":"\#(invocationID)"#.utf8)
+        self.rest = rest
+        self.identifiers = identifiers
+    }
 
     /// How many records there are.
     package var recordCount: Int { identifiers.count }
 
-    /// The event without the newline.
-    package var json: UnsafeRawBufferPointer {
-        UnsafeRawBufferPointer(rebasing: line.bytes.dropLast())
+    /// Bytes of the event on one line, with its newline.
+    var lineBytes: Int { head.count + rest.count }
+
+    /// Gives `body` what follows the first `offset` bytes of the line, in one piece that need not be all
+    /// of it.
+    func withLine<Result>(
+        from offset: Int,
+        _ body: (UnsafeRawBufferPointer) -> Result
+    ) -> Result {
+        guard offset < head.count else {
+            return body(UnsafeRawBufferPointer(rebasing: rest.bytes[(offset - head.count)...]))
+        }
+        return head.withUnsafeBytes { body(UnsafeRawBufferPointer(rebasing: $0[offset...])) }
     }
 
-    private static let head: StaticString = #"{"invocationId":""#
-
-    /// Gives the event another invocation's id, a UUID's 36 characters; nobody may be reading it.
-    package func renew(_ invocationID: String) {
-        let start = Self.head.utf8CodeUnitCount
-        UnsafeMutableRawBufferPointer(rebasing: line.space[start..<start + 36])
-            .copyBytes(from: invocationID.utf8.prefix(36))
+    /// The same event for another invocation; `id` must need no escapes in JSON.
+    package func with(invocationID id: String) -> TransformEvent {
+        TransformEvent(invocationID: id, rest, identifiers)
     }
 
     /// The id of a record; valid as long as the event.
     func identifier(_ index: Int) -> UnsafeRawBufferPointer {
-        UnsafeRawBufferPointer(rebasing: line.bytes[identifiers[index]])
+        UnsafeRawBufferPointer(rebasing: rest.bytes[identifiers[index]])
     }
 
     /// Fills an event's block front to back.
     package struct Builder: ~Copyable {
-        private let block: Block
-        private let space: UnsafeMutableRawPointer
-        private let capacity: Int
-        private var used = 0
+        private let invocationID: String
+        private var block: Block.Builder
         private var identifiers: [Range<Int>] = []
 
         /// Bytes that a record with an id of `identifierBytes` characters takes at the most.
@@ -49,16 +61,15 @@ package struct TransformEvent: Sendable {
             streamARN.utf8.count + region.utf8.count + 150
         }
 
-        /// An event of at most `capacity` bytes.
-        package init(invocationID: String, streamARN: String, region: String, capacity: Int) {
-            self.capacity = capacity
-            block = Block(capacity: capacity)
-            guard let base = block.space.baseAddress else {
-                preconditionFailure("a block has an address")
-            }
-            space = base
-            put(TransformEvent.head)
-            put(invocationID)
+        /// An event of at most `capacity` bytes, for an invocation whose id needs no escapes in JSON.
+        package init(
+            invocationID: String = UUIDText.random(),
+            streamARN: String,
+            region: String,
+            capacity: Int
+        ) {
+            self.invocationID = invocationID
+            block = Block.Builder(capacity: capacity)
             put(#"","deliveryStreamArn":""#)
             put(streamARN)
             put(#"","region":""#)
@@ -74,42 +85,31 @@ package struct TransformEvent: Sendable {
             identifier: (UnsafeMutableRawBufferPointer) -> Int
         ) {
             put(identifiers.isEmpty ? #"{"recordId":""# : #",{"recordId":""#)
-            let count = identifier(
-                UnsafeMutableRawBufferPointer(start: space + used, count: capacity - used)
-            )
-            identifiers.append(used..<used + count)
-            used += count
+            let start = block.count
+            block.advance(by: identifier(block.room))
+            identifiers.append(start..<block.count)
             put(#"","approximateArrivalTimestamp":"#)
             put(String(arrival.milliseconds))
             put(#","data":""#)
-            used += Base64.write(
-                data,
-                to: UnsafeMutableRawBufferPointer(start: space + used, count: capacity - used)
-            )
+            block.advance(by: Base64.write(data, to: block.room))
             put(#""}"#)
         }
 
         /// The event.
         package consuming func build() -> TransformEvent {
             put("]}\n")
-            block.count = used
-            return TransformEvent(line: block, identifiers: identifiers)
+            return TransformEvent(invocationID: invocationID, block.build(), identifiers)
         }
 
         private mutating func put(_ text: StaticString) {
-            put(UnsafeRawBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount))
+            block.append(
+                UnsafeRawBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount)
+            )
         }
 
         private mutating func put(_ text: String) {
             var text = text
-            text.withUTF8 { put(UnsafeRawBufferPointer($0)) }
-        }
-
-        private mutating func put(_ bytes: UnsafeRawBufferPointer) {
-            precondition(used + bytes.count <= capacity, "the capacity is a promise")
-            UnsafeMutableRawBufferPointer(start: space + used, count: bytes.count)
-                .copyMemory(from: bytes)
-            used += bytes.count
+            text.withUTF8 { block.append(UnsafeRawBufferPointer($0)) }
         }
     }
 }

@@ -23,7 +23,7 @@ package final class TransformHost: Sendable {
         self.folder = TransformFolder(folder)
         self.identity = identity
         self.time = time
-        output = OutputLog(logger: logger)
+        output = OutputLog(logger: logger, time: time)
     }
 
     /// Refuses a name that stands for no program that can be run now.
@@ -59,7 +59,9 @@ package final class TransformHost: Sendable {
         )
         pools.withLock { $0[ObjectIdentifier(pool)] = pool }
         reaper.withLock { reaper in
-            if reaper == nil { reaper = Task { [weak self] in await Self.reap { self } } }
+            if reaper == nil {
+                reaper = Task { [weak self, time] in await Self.reap(time) { self } }
+            }
         }
         return pool
     }
@@ -68,10 +70,10 @@ package final class TransformHost: Sendable {
         pools.withLock { _ = $0.removeValue(forKey: ObjectIdentifier(pool)) }
     }
 
-    private static func reap(_ host: () -> TransformHost?) async {
-        while (try? await Task.sleep(for: .seconds(30))) != nil {
+    private static func reap(_ time: any TimeSource, _ host: () -> TransformHost?) async {
+        while (try? await time.sleep(for: TransformLimits.idleCheckInterval)) != nil {
             guard let host = host() else { return }
-            let limit = ContinuousClock.now - TransformLimits.maximumIdle
+            let limit = time.instant() - TransformLimits.maximumIdle
             for pool in host.pools.withLock({ Array($0.values) }) { pool.endIdle(since: limit) }
         }
     }

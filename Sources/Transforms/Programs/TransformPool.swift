@@ -90,7 +90,7 @@ package final class TransformPool: Sendable {
                 worker: try await start(program),
                 program: program,
                 invocations: 0,
-                since: .now
+                since: host.time.instant()
             )
         }
         guard var idle else { throw CancellationError() }
@@ -109,7 +109,7 @@ package final class TransformPool: Sendable {
             return try await invoke(event)
         }
         idle.invocations += 1
-        idle.since = .now
+        idle.since = host.time.instant()
         if idle.invocations >= program.recycleAfter || !giveBack(idle) {
             Task { await worker.end() }
         }

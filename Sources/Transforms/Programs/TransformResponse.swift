@@ -26,8 +26,8 @@ package struct TransformResponse: Sendable {
     ///
     /// - Throws: `InvocationFailure` where it is not JSON.
     package init(_ json: Block, to event: TransformEvent) throws(InvocationFailure) {
-        data = Block(capacity: json.count / 4 * 3 + 64)
-        var reader = ResponseReader(event, data.space.assumingMemoryBound(to: UInt8.self))
+        var data = Block.Builder(capacity: json.count / 4 * 3 + 64)
+        var reader = ResponseReader(event, data.room.assumingMemoryBound(to: UInt8.self))
         do throws(JSONCursor.Failure) {
             try reader.read(json.bytes.assumingMemoryBound(to: UInt8.self).span)
         } catch {
@@ -36,7 +36,8 @@ package struct TransformResponse: Sendable {
                 "the response is not JSON: \(error.reason) at byte \(error.offset)"
             )
         }
-        data.count = reader.used
+        data.advance(by: reader.used)
+        self.data = data.build()
         outcomes = reader.outcomes.map {
             $0 ?? .failed(.missingRecordID, message: LambdaError.missingRecordID.message)
         }

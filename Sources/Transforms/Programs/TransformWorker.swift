@@ -1,4 +1,5 @@
 internal import Platform
+internal import Records
 
 /// A process that takes one invocation after the other.
 protocol TransformWorker: Sendable {
@@ -19,6 +20,7 @@ struct PipeWorker: TransformWorker {
     private let child: ChildProcess
     private let end: PipeExchange.End
     private let timeout: Duration
+    private let time: any TimeSource
 
     init(
         _ program: TransformProgram,
@@ -35,17 +37,22 @@ struct PipeWorker: TransformWorker {
         )
         end = program.mode == .once ? .process : .line
         timeout = program.timeout
+        time = host.time
     }
 
     var isAlive: Bool { child.end == nil }
 
     func invoke(_ event: TransformEvent) async throws(InvocationFailure) -> Block {
-        try await PipeExchange.run(
+        let timer = Task {
+            try await time.sleep(for: timeout)
+            child.giveUp()
+        }
+        defer { timer.cancel() }
+        return try await PipeExchange.run(
             child,
-            event.line,
+            event,
             end,
-            limit: TransformLimits.maximumResponseBytes,
-            timeout: timeout
+            limit: TransformLimits.maximumResponseBytes
         )
     }
 
@@ -61,7 +68,7 @@ extension ChildProcess {
     /// Waits until it has ended by itself, for the grace; then ends it.
     func endWithinGrace() async {
         let reminder = Task {
-            try await Task.sleep(for: Self.grace)
+            try await time.sleep(for: Self.grace)
             terminate()
         }
         await ended()
@@ -77,4 +84,6 @@ package enum TransformLimits {
     package static let maximumResponseBytes = 6_291_556
     /// How long a warm process may have nothing to do.
     static let maximumIdle: Duration = .seconds(300)
+    /// How often that is looked at.
+    static let idleCheckInterval: Duration = .seconds(30)
 }

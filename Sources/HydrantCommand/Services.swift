@@ -1,0 +1,54 @@
+internal import DeliveryStreams
+internal import DurableLog
+internal import Egress
+internal import Logging
+internal import ServiceLifecycle
+internal import Transforms
+
+/// Tells what the log left out as repeats.
+struct Repeats: Service {
+    let logs: ServerLogs
+
+    func run() async { await cancelWhenGracefulShutdown { await logs.tellRepeats() } }
+}
+
+/// The first to stop: says so to whoever asks.
+struct Farewell: Service {
+    let health: HealthPages
+
+    func run() async throws {
+        try? await gracefulShutdown()  // cancelled, it stops as well
+        health.stop()
+        ServiceManager.notify(.stopping)
+    }
+}
+
+/// Log and delivery as a service: they work from their creation on, and stop when all before them in
+/// the reverse order has stopped.
+struct Engine: Service {
+    let logs: LogStore
+    let registry: StreamRegistry
+    let transforms: TransformHost
+    let clients: [HTTPClient]
+    let folder: DataFolder
+    let logger: Logger
+
+    func run() async throws {
+        let (orders, order) = AsyncStream.makeStream(of: Void.self)
+        await withTaskCancellationOrGracefulShutdownHandler {
+            for await _ in orders {}
+        } onCancelOrGracefulShutdown: {
+            order.finish()
+        }
+        await stop()
+    }
+
+    func stop() async {
+        await registry.shutDown()
+        await transforms.shutDown()
+        for client in clients { client.shutDown() }
+        logs.shutDown()
+        folder.release()
+        logger.info("stopped", metadata: ["data_folder": "\(folder.path)"])
+    }
+}
