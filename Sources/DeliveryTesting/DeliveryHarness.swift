@@ -84,7 +84,7 @@ package final class DeliveryHarness {
             options: DeliveryOptions(
                 store: parts.store,
                 retryDuration: parts.retryDuration,
-                retryDelays: RetryDelays(base: .seconds(1), cap: .seconds(1)),
+                retryDelays: RetryDelays(base: .seconds(1), cap: .seconds(1), jitter: .about(0)),
                 recordDestinations: parts.recordDestinations,
                 copies: parts.copies,
                 time: time

@@ -8,7 +8,8 @@ package final class ManualTime: TimeSource {
         var sleepers: [Int: (until: Timestamp, continuation: CheckedContinuation<Void, any Error>)]
         var lastSleeper = 0
         var isSkipping = false
-        var watchers: [(count: Int, continuation: CheckedContinuation<Void, Never>)] = []
+        var watchers: [Int: (count: Int, continuation: CheckedContinuation<Void, Never>)] = [:]
+        var lastWatcher = 0
     }
     private let state: Mutex<State>
     /// Where the wall and the monotonic clock began.
@@ -76,22 +77,32 @@ package final class ManualTime: TimeSource {
         for sleeper in due { sleeper.continuation.resume() }
     }
 
-    /// Waits until at least `count` tasks sleep.
+    /// Waits until at least `count` tasks sleep, or for the task's cancellation: a test whose time is over
+    /// fails, and does not hang.
     package func whenSleepers(_ count: Int = 1) async {
-        await withCheckedContinuation { continuation in
-            let isThere = state.withLock { state in
-                if state.sleepers.count >= count { return true }
-                state.watchers.append((count, continuation))
-                return false
+        let number = state.withLock { state in
+            state.lastWatcher += 1
+            return state.lastWatcher
+        }
+        await withTaskCancellationHandler {
+            await withCheckedContinuation { continuation in
+                let isOver = state.withLock { state in
+                    if state.sleepers.count >= count || Task.isCancelled { return true }
+                    state.watchers[number] = (count, continuation)
+                    return false
+                }
+                if isOver { continuation.resume() }
             }
-            if isThere { continuation.resume() }
+        } onCancel: {
+            let watcher = state.withLock { $0.watchers.removeValue(forKey: number) }
+            watcher?.continuation.resume()
         }
     }
 
     private static func satisfied(_ state: inout State) -> [CheckedContinuation<Void, Never>] {
         let count = state.sleepers.count
-        let ready = state.watchers.filter { $0.count <= count }.map(\.continuation)
-        state.watchers.removeAll { $0.count <= count }
-        return ready
+        let ready = state.watchers.filter { $0.value.count <= count }
+        for number in ready.keys { state.watchers[number] = nil }
+        return ready.values.map(\.continuation)
     }
 }
