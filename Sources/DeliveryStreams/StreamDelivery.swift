@@ -71,38 +71,25 @@ final class StreamDelivery: Sendable {
             stream: stream.name,
             environment.delivery.options.metrics
         )
-        let isEncrypted = stream.encryption != nil
         let journal = try Self.journal(.source, folder, environment)
         let backupJournal = try Self.journal(.backup, folder, environment)
         // What is wrong with it, the registry says.
         let processing = (try? StreamRules.processing(of: stream)) ?? nil
         let backs = StreamRules.keepsBackup(stream)
-        var outcome: (log: OutcomeLog, journal: Journal)?
-        if processing?.changesRecords == true || environment.logs.exists(folder + Self.outcome) {
-            outcome = try Self.openOutcome(folder, environment, isEncrypted: isEncrypted)
-        }
-        var progress: OutcomeRecord.Progress?
-        let outcomeFailure = outcome?.log.log.encryptionFailure
-        do {
-            progress = try outcome?.log.lastProgress()
-            isProgressUnknown = false
-        } catch {
-            guard outcomeFailure != nil else { throw error }
-            isProgressUnknown = true
-        }
-        let floors =
-            (journal.entries + backupJournal.entries).map(\.end)
-            + [progress?.end].compactMap(\.self)
+        let outcome = try Self.presentOutcome(stream, processing, folder, environment)
+        let progress: OutcomeRecord.Progress?
+        (progress, isProgressUnknown) = try Self.progress(outcome?.log)
         log = try environment.logs.open(
             folder + Self.log,
             for: LogUse(
                 readers: [PipelineRole.source.reader]
                     + (backs ? [PipelineRole.backup.reader] : []),
-                floors: floors,
-                isEncrypted: isEncrypted
+                floors: (journal.entries + backupJournal.entries).map(\.end)
+                    + [progress?.end].compactMap(\.self),
+                isEncrypted: stream.encryption != nil
             )
         )
-        encryptionFailure = log.encryptionFailure ?? outcomeFailure
+        encryptionFailure = log.encryptionFailure ?? outcome?.log.log.encryptionFailure
         if let outcome, !isProgressUnknown {
             try Self.catchUp(log, progress)
             try outcome.log.forgetProgress()
@@ -124,11 +111,10 @@ final class StreamDelivery: Sendable {
         let backup = backs ? try Self.backup(stream, log, backupJournal, environment) : nil
         // Nothing can fail any more.
         self.main = Way(main)
-        var parts = Parts(stage: stage)
+        var parts = Parts(stage: stage, backup: backup.map { Way($0) })
         if let outcome, let outcomePipeline {
             parts.outcome = Outcome(log: outcome.log, way: Way(outcomePipeline))
         }
-        parts.backup = backup.map { Way($0) }
         self.parts = Mutex(parts)
     }
 
@@ -162,6 +148,31 @@ final class StreamDelivery: Sendable {
             isEncrypted: isEncrypted
         )
         return (log, journal)
+    }
+
+    /// The outcome log of a stream that is transformed, or was; nil for others.
+    private static func presentOutcome(
+        _ stream: DeliveryStream,
+        _ processing: Processing?,
+        _ folder: String,
+        _ environment: StreamEnvironment
+    ) throws -> (log: OutcomeLog, journal: Journal)? {
+        guard processing?.changesRecords == true || environment.logs.exists(folder + outcome)
+        else { return nil }
+        return try openOutcome(folder, environment, isEncrypted: stream.encryption != nil)
+    }
+
+    /// How far the outcome log says that the stream was transformed, or that it cannot be told because its
+    /// key is missing.
+    private static func progress(
+        _ outcome: OutcomeLog?
+    ) throws -> (OutcomeRecord.Progress?, isUnknown: Bool) {
+        do {
+            return (try outcome?.lastProgress(), false)
+        } catch {
+            guard outcome?.log.encryptionFailure != nil else { throw error }
+            return (nil, true)
+        }
     }
 
     /// Moves the stream's own checkpoint to where the outcome log says that it was transformed to.

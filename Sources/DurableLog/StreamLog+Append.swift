@@ -110,77 +110,20 @@ extension StreamLog {
         let first = batches[batches.startIndex].frameBytes(isEncrypted: isEncrypted)
         let segment = try segmentWithRoom(for: first, &writer)
         let room = segment.capacity - segment.place(of: writer.end.position.offset)
-        let headers = UnsafeMutableRawBufferPointer.allocate(
-            byteCount: batches.count * FrameHeader.byteCount,
-            alignment: 16
-        )
-        defer { headers.deallocate() }
-        var parts: [iovec] = []
-        parts.reserveCapacity(batches.count * 2)
-        var receipts: [AppendReceipt] = []
-        receipts.reserveCapacity(batches.count)
+        var run = FrameRun(capacity: batches.count, from: writer.end)
         let encrypted = isEncrypted ? encryptionSpaces.take() : nil
         defer { if let encrypted { encryptionSpaces.giveBack(encrypted) } }
         encrypted?.begin(batches.reduce(0) { $0 + Int($1.frameBytes(isEncrypted: true)) })
-        var mark = writer.end
-        var used: UInt64 = 0
         let now = options.time.now()
         for pending in batches {
             let frameBytes = pending.frameBytes(isEncrypted: isEncrypted)
-            guard used + frameBytes <= room else { break }
-            used += frameBytes
+            guard run.bytes + frameBytes <= room else { break }
+            run.bytes += frameBytes
             writer.arrival = max(writer.arrival, pending.arrival ?? now)
-            var header = FrameHeader(
-                of: tag,
-                at: mark,
-                payloadBytes: UInt32(pending.payloadBytes(isEncrypted: isEncrypted)),
-                recordCount: UInt32(pending.batch.recordCount),
-                payloadChecksum: 0,
-                arrival: writer.arrival,
-                committed: writer.end.position.offset,
-                isEncrypted: isEncrypted
-            )
-            var payload = isEncrypted ? pending.batch.payload : pending.batch.paddedPayload
-            if let encrypted {
-                let (space, padded) = encrypted.next(Int(header.payloadBytes))
-                try encryption.encrypt(
-                    payload,
-                    of: &header,
-                    into: space,
-                    passed: slowestOffset.load(ordering: .relaxed)
-                )
-                payload = padded
-            } else {
-                header.payloadChecksum = CRC32C.checksum(pending.batch.payload)
-            }
-            let place = receipts.count * FrameHeader.byteCount
-            let space = UnsafeMutableRawBufferPointer(
-                rebasing: headers[place..<place + FrameHeader.byteCount]
-            )
-            header.encode(into: space)
-            parts.append(iovec(iov_base: space.baseAddress, iov_len: space.count))
-            parts.append(
-                iovec(
-                    iov_base: UnsafeMutableRawPointer(mutating: payload.baseAddress),
-                    iov_len: payload.count
-                )
-            )
-            receipts.append(
-                AppendReceipt(
-                    logIdentity: identity,
-                    runs: [
-                        .init(
-                            first: RecordNumber(mark.records),
-                            count: pending.batch.recordCount
-                        )
-                    ],
-                    isEncrypted: isEncrypted
-                )
-            )
-            mark = header.end
+            try add(pending, to: &run, encrypted, writer)
         }
         try segment.file.write(
-            gathering: &parts,
+            gathering: &run.parts,
             at: segment.place(of: writer.end.position.offset)
         )
         if options.durability == .fsync {
@@ -188,9 +131,50 @@ extension StreamLog {
             try segment.file.sync()
             options.onSync?(began.duration(to: .now))
         }
-        writer.end = mark
-        publish(mark)
-        return receipts
+        writer.end = run.end
+        publish(run.end)
+        return run.receipts
+    }
+
+    /// Adds a batch's frame to a run; its payload stays where it is, or is encrypted into `space`.
+    private func add(
+        _ pending: PendingAppend,
+        to run: inout FrameRun,
+        _ space: EncryptionSpace?,
+        _ writer: Writer
+    ) throws(SystemError) {
+        let isEncrypted = space != nil
+        var header = FrameHeader(
+            of: tag,
+            at: run.end,
+            payloadBytes: UInt32(pending.payloadBytes(isEncrypted: isEncrypted)),
+            recordCount: UInt32(pending.batch.recordCount),
+            payloadChecksum: 0,
+            arrival: writer.arrival,
+            committed: writer.end.position.offset,
+            isEncrypted: isEncrypted
+        )
+        var payload = isEncrypted ? pending.batch.payload : pending.batch.paddedPayload
+        if let space {
+            let (place, padded) = space.next(Int(header.payloadBytes))
+            try encryption.encrypt(
+                payload,
+                of: &header,
+                into: place,
+                passed: slowestOffset.load(ordering: .relaxed)
+            )
+            payload = padded
+        } else {
+            header.payloadChecksum = CRC32C.checksum(pending.batch.payload)
+        }
+        let receipt = AppendReceipt(
+            logIdentity: identity,
+            runs: [
+                .init(first: RecordNumber(run.end.records), count: pending.batch.recordCount)
+            ],
+            isEncrypted: isEncrypted
+        )
+        run.append(header, payload, receipt)
     }
 
     private func publish(_ mark: LogMark) {

@@ -1,7 +1,6 @@
 """Checks what the formatter does not see: documentation, layout, sizes and who imports whom.
 
     check.py              what holds for all of the tree
-    check.py --all        the limits of functions and types, and the imports, as well
     check.py --self-test  whether the checks find what they are for
 """
 
@@ -93,7 +92,7 @@ def without_exceptions(found: list[size_limits.Problem], exceptions: dict[str, s
     return lines
 
 
-def problems(checks_all: bool) -> list[str]:
+def problems() -> list[str]:
     """All that is not as it should be."""
     paths = sorted(ROOT.glob("Sources/**/*.swift")) + sorted(ROOT.glob("Tests/**/*.swift"))
     found = []
@@ -101,9 +100,8 @@ def problems(checks_all: bool) -> list[str]:
     for path in paths:
         found += undocumented(path)
         limits += size_limits.file_problems(str(path.relative_to(ROOT)), path.read_text())
-    if checks_all:
-        limits += structural(paths)
-    return found + without_exceptions(limits, EXCEPTIONS if checks_all else {}) + misplaced()
+    limits += structural(paths)
+    return found + without_exceptions(limits, EXCEPTIONS) + misplaced()
 
 
 def main() -> None:
@@ -112,7 +110,7 @@ def main() -> None:
         import self_test
 
         sys.exit(self_test.run())
-    found = problems("--all" in sys.argv)
+    found = problems()
     print("\n".join(found) if found else "house: documented and in order")
     sys.exit(1 if found else 0)
 
