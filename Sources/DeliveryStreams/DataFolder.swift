@@ -75,6 +75,10 @@ package final class DataFolder: Sendable {
 
     /// A folder for each stream.
     package var streams: String { path + "/streams" }
+    /// What the names of those end with.
+    static let streamSuffix = ".stream"
+    /// The folder of a stream.
+    func stream(_ name: String) -> String { streams + "/" + name + Self.streamSuffix }
     /// Streams that are being created or deleted; emptied at start.
     package var unfinished: String { path + "/unfinished" }
     /// Used log segments that wait for their next use.

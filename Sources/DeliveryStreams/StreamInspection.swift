@@ -37,7 +37,7 @@ package struct StreamInspection: DeliveryStreamRegistry {
             unreadable.append((root, "\(error)"))
             return
         }
-        for name in names where name.hasSuffix(StreamRegistry.suffix) {
+        for name in names where name.hasSuffix(DataFolder.streamSuffix) {
             do {
                 let stream = try StreamFile.load(root + "/" + name)
                 streams[stream.name] = stream
@@ -63,7 +63,7 @@ package struct StreamInspection: DeliveryStreamRegistry {
     ///
     /// Blocks.
     package func encryptionFailure(of name: String) -> LogKeyFailure? {
-        StreamDelivery.logs(of: root + "/" + name + StreamRegistry.suffix).lazy
+        StreamDelivery.logs(of: root + "/" + name + DataFolder.streamSuffix).lazy
             .compactMap { logs.encryptionFailure(of: $0) }.first
     }
 

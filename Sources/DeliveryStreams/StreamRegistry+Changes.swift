@@ -107,18 +107,29 @@ extension StreamRegistry {
         // What the server asks of streams today does not hold up other changes of older ones.
         if stream.destination != active.stream.destination { try admission.checkRules(stream) }
         try active.delivery.prepare(stream)
-        try StreamFile.store(stream, path(of: stream.name))
+        let document = try put(stream, over: active.document.revision)
         try active.delivery.update(stream)
         entries.withLock { entries in
             // It may be in deletion by now: then the change goes with it.
             guard case .active(var active) = entries[stream.name] else { return }
-            active.stream = stream
+            active.document = document
             entries[stream.name] = .active(active)
         }
         logger.info(
             "stream changed",
             metadata: ["stream": "\(stream.name)", "version": "\(stream.version)"]
         )
+    }
+
+    private func put(_ stream: DeliveryStream, over revision: UInt64) throws -> StreamDocument {
+        do {
+            return try store.put(stream, over: revision)
+        } catch is StreamConflict {
+            throw FirehoseError(
+                .concurrentModification,
+                "Firehose \(stream.name) was changed meanwhile: try again."
+            )
+        }
     }
 
     private func active(_ name: String) throws(FirehoseError) -> Active {

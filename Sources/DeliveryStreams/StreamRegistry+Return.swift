@@ -12,28 +12,28 @@ extension StreamRegistry {
     /// Starts a stream again: now, or where that fails, as soon as it works, until the server stops.
     ///
     /// Until then it stays in deletion, and its records stay on disk.
-    func bringBack(_ stream: DeliveryStream) async {
+    func bringBack(_ document: StreamDocument) async {
         do {
-            try await startAgain(stream)
+            try await startAgain(document)
         } catch {
             logger.error(
                 Self.failed,
-                metadata: ["stream": "\(stream.name)", "error": "\(error)"]
+                metadata: ["stream": "\(document.stream.name)", "error": "\(error)"]
             )
             returns.withLock { returns in
-                returns[stream.name] = Task { [self] in await keepStarting(stream) }
+                returns[document.stream.name] = Task { [self] in await keepStarting(document) }
             }
         }
     }
 
-    private func keepStarting(_ stream: DeliveryStream) async {
+    private func keepStarting(_ document: StreamDocument) async {
         var logger = logger
-        logger[metadataKey: "stream"] = "\(stream.name)"
+        logger[metadataKey: "stream"] = "\(document.stream.name)"
         var retrier = Retrier(environment.delivery.options.retryDelays, environment.time)
         do {
             // The first attempt was just now.
             try await environment.time.sleep(for: Self.firstWait)
-            try await retrier.untilDone(Self.failed, logger) { try await startAgain(stream) }
+            try await retrier.untilDone(Self.failed, logger) { try await startAgain(document) }
             logger.info("a stream whose deletion failed is started again")
         } catch {
             // Cancelled: the next start of the server finds it.
@@ -42,17 +42,16 @@ extension StreamRegistry {
                 metadata: ["error": "\(error)"]
             )
         }
-        returns.withLock { $0[stream.name] = nil }
+        returns.withLock { $0[document.stream.name] = nil }
     }
 
     private static let firstWait: Duration = .seconds(2)
 
-    private func startAgain(_ stream: DeliveryStream) async throws {
-        let path = path(of: stream.name)
+    private func startAgain(_ document: StreamDocument) async throws {
         let active = try await environment.delivery.diskThreads.run { [self] _ in
-            try start(stream, path)
+            try start(document)
         }
-        entries.withLock { $0[stream.name] = .active(active) }
+        entries.withLock { $0[document.stream.name] = .active(active) }
     }
 
     /// Ends all attempts, before the streams that there are stop.

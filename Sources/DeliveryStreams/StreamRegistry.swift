@@ -11,18 +11,17 @@ package final class StreamRegistry: DeliveryStreamRegistry, RecordAppender, Send
     package let identity: ServiceIdentity
     let policy: StreamPolicy
     private let folder: DataFolder
+    let store: any StreamStore
     let environment: StreamEnvironment
     /// Makes changes of configurations, one at a time.
     let changes: WorkerThreads
     let logger: Logger
     let entries = Mutex<[String: Entry]>([:])
 
-    static let suffix = ".stream"
-
     enum Entry {
         case creating
         case active(Active)
-        case deleting(DeliveryStream)
+        case deleting(StreamDocument)
     }
 
     private let tapMemory = TapMemory()
@@ -31,19 +30,22 @@ package final class StreamRegistry: DeliveryStreamRegistry, RecordAppender, Send
 
     /// A stream that takes records.
     struct Active {
-        var stream: DeliveryStream
+        var document: StreamDocument
         var log: any RecordLog
         var delivery: StreamDelivery
         var limiter: ThroughputLimiter?
         let metrics: StreamMetrics
         let tap: StreamTap
+
+        var stream: DeliveryStream { document.stream }
     }
 
     /// Opens all streams of a data folder and starts their delivery.
     ///
-    /// Blocks while it does.
+    /// Blocks while it does. Their configurations are in that folder, unless there is another `store`.
     package init(
         folder: DataFolder,
+        store: (any StreamStore)? = nil,
         logs: any RecordLogs,
         options: DeliveryOptions,
         transforms: TransformEnvironment = TransformEnvironment(),
@@ -54,6 +56,7 @@ package final class StreamRegistry: DeliveryStreamRegistry, RecordAppender, Send
         self.identity = identity
         self.policy = policy
         self.folder = folder
+        self.store = store ?? FileStreamStore(folder)
         self.logger = logger
         environment = StreamEnvironment(
             logs: logs,
@@ -67,11 +70,9 @@ package final class StreamRegistry: DeliveryStreamRegistry, RecordAppender, Send
             transforms: transforms
         )
         changes = WorkerThreads(count: 1)
-        for name in try Folder.list(folder.streams) {
-            let path = folder.streams + "/" + name
-            guard name.hasSuffix(Self.suffix) else { continue }
-            let stream = try StreamFile.load(path)
-            let active = try start(stream, path)
+        for document in try self.store.load() {
+            let stream = document.stream
+            let active = try start(document)
             let pending = active.delivery.pendingRecords
             if pending > 0 {
                 logger.info(
@@ -100,8 +101,10 @@ package final class StreamRegistry: DeliveryStreamRegistry, RecordAppender, Send
         environment.close()
     }
 
-    func start(_ stream: DeliveryStream, _ path: String) throws -> Active {
-        let delivery = try StreamDelivery(stream, folder: path, environment)
+    func start(_ document: StreamDocument) throws -> Active {
+        let stream = document.stream
+        let folder = folder.stream(stream.name)
+        let delivery = try StreamDelivery(stream, folder: folder, environment)
         if let failure = delivery.encryptionFailure {
             logger.error(
                 "the stream's encrypted records wait on disk, and puts are refused",
@@ -123,7 +126,7 @@ package final class StreamRegistry: DeliveryStreamRegistry, RecordAppender, Send
             )
         }
         return Active(
-            stream: stream,
+            document: document,
             log: delivery.log,
             delivery: delivery,
             limiter: policy.limits.limiter(
@@ -237,18 +240,11 @@ package final class StreamRegistry: DeliveryStreamRegistry, RecordAppender, Send
         try reserve(name)
         do {
             let active = try await environment.delivery.diskThreads.run { [self] _ in
-                let path = self.path(of: name)
-                let temporary = folder.unfinished + "/creating-" + name
-                try Folder.remove(temporary)
-                try Folder.create(temporary)
-                try StreamFile.store(stream, temporary)
-                try Folder.rename(temporary, to: path)
-                try Folder.sync(folder.streams)
+                let document = try store.put(stream, over: nil)
                 do {
-                    return try start(stream, path)
+                    return try start(document)
                 } catch {
-                    try Folder.remove(path)
-                    try removeLogs(ofStreamAt: path)
+                    try remove(document)
                     throw error
                 }
             }
@@ -292,7 +288,7 @@ package final class StreamRegistry: DeliveryStreamRegistry, RecordAppender, Send
         let entry = entries.withLock { $0[name] }
         switch entry {
         case .active(let active): return (active.stream, .active)
-        case .deleting(let stream): return (stream, .deleting)
+        case .deleting(let document): return (document.stream, .deleting)
         case .creating, nil: throw .notFound(name, account: identity.account)
         }
     }
@@ -310,7 +306,7 @@ package final class StreamRegistry: DeliveryStreamRegistry, RecordAppender, Send
         try? await changes.run { _ in }
         await active.delivery.stop()
         let discarded = active.delivery.pendingRecords
-        try await removeFiles(of: active.stream)
+        try await removeFiles(of: active.document)
         entries.withLock { $0[name] = nil }
         logger.info(
             "stream deleted",
@@ -318,40 +314,34 @@ package final class StreamRegistry: DeliveryStreamRegistry, RecordAppender, Send
         )
     }
 
-    /// Once the folder has another name, the stream is gone whatever happens; until then a failure
-    /// brings it back.
-    private func removeFiles(of stream: DeliveryStream) async throws(FirehoseError) {
-        let path = path(of: stream.name)
-        let gone = folder.unfinished + "/deleting-" + stream.name
+    /// A stream that a failure leaves is brought back.
+    private func removeFiles(of document: StreamDocument) async throws(FirehoseError) {
+        let name = document.stream.name
         do {
-            try await environment.delivery.diskThreads.run { [self] _ in
-                try Folder.remove(gone)
-                try Folder.rename(path, to: gone)
-                try Folder.sync(folder.streams)
-                try Folder.remove(gone)
-                try removeLogs(ofStreamAt: path)
-            }
+            try await environment.delivery.diskThreads.run { [self] _ in try remove(document) }
         } catch {
             logger.error(
                 "a deleted stream's files cannot be removed",
-                metadata: ["stream": "\(stream.name)", "error": "\(error)"]
+                metadata: ["stream": "\(name)", "error": "\(error)"]
             )
-            guard Folder.exists(path) else { return }
-            await bringBack(stream)
+            guard store.contains(name) else { return }
+            await bringBack(document)
             throw FirehoseError(.serviceUnavailable, "The stream could not be deleted.")
         }
     }
 
-    /// Removes logs that are kept elsewhere than in the stream's folder, which is gone.
-    private func removeLogs(ofStreamAt path: String) throws {
-        for log in StreamDelivery.logs(of: path) { try environment.logs.remove(log) }
+    /// Removes a stream, and its logs where they are kept elsewhere than in its folder.
+    private func remove(_ document: StreamDocument) throws {
+        let name = document.stream.name
+        try store.remove(name, document.revision)
+        for log in StreamDelivery.logs(of: folder.stream(name)) { try environment.logs.remove(log) }
     }
 
     private func beginDeleting(_ name: String) throws(FirehoseError) -> Active {
         let result = entries.withLock { entries -> Result<Active, FirehoseError> in
             switch entries[name] {
             case .active(let active):
-                entries[name] = .deleting(active.stream)
+                entries[name] = .deleting(active.document)
                 return .success(active)
             case .creating, .deleting:
                 return .failure(
@@ -363,6 +353,4 @@ package final class StreamRegistry: DeliveryStreamRegistry, RecordAppender, Send
         }
         return try result.get()
     }
-
-    func path(of name: String) -> String { folder.streams + "/" + name + Self.suffix }
 }

@@ -21,15 +21,19 @@ package final class DeliveryHarness {
         package var recordDestinations: RecordDestinations?
         /// Loads warehouses.
         package var copies: CopyService?
+        /// Where configurations of streams are; nil for the data folder.
+        package var streams: (any StreamStore)?
 
         /// Parts.
         package init(
             store: any ObjectStore,
             retryDuration: Duration = .seconds(86400),
             recordDestinations: RecordDestinations? = nil,
-            copies: CopyService? = nil
+            copies: CopyService? = nil,
+            streams: (any StreamStore)? = nil
         ) {
             self.copies = copies
+            self.streams = streams
             self.store = store
             self.retryDuration = retryDuration
             self.recordDestinations = recordDestinations
@@ -80,6 +84,7 @@ package final class DeliveryHarness {
         let data = try DataFolder(folder("data"))
         let registry = try StreamRegistry(
             folder: data,
+            store: parts.streams,
             logs: try logs.start(),
             options: DeliveryOptions(
                 store: parts.store,

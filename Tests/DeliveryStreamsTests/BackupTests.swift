@@ -62,11 +62,12 @@ import Testing
         ]
     }
 
-    @Test func `a backup that takes long to end holds up its own return, and no other change`()
-        async throws
-    {
+    @Test(arguments: LogKind.allCases)
+    func `a backup that takes long to end holds up its own return, and no other change`(
+        logs: LogKind
+    ) async throws {
         let store = HeldStore()
-        let harness = try await DeliveryHarness(store)
+        let harness = try await DeliveryHarness(store, logs: logs)
         let registry = harness.registry
         try await harness.create("s", interval: 300)
         try await harness.create("other")

@@ -36,11 +36,12 @@ import Testing
         String(decoding: store.puts.flatMap(\.content), as: UTF8.self)
     }
 
-    @Test func `a stream whose deletion failed is started again as soon as that works`()
-        async throws
-    {
+    @Test(arguments: LogKind.allCases)
+    func `a stream whose deletion failed is started again as soon as that works`(
+        logs: LogKind
+    ) async throws {
         let store = ScriptedStore()
-        let harness = try await DeliveryHarness(store)
+        let harness = try await DeliveryHarness(store, logs: logs)
         try await harness.create(interval: 300)
         try await harness.put([Array("kept".utf8)])
         try breakFolders(harness)
@@ -66,8 +67,11 @@ import Testing
         await harness.stop()
     }
 
-    @Test func `a server that stops meanwhile finds the stream at its next start`() async throws {
-        let harness = try await DeliveryHarness(ScriptedStore())
+    @Test(arguments: LogKind.allCases)
+    func `a server that stops meanwhile finds the stream at its next start`(
+        logs: LogKind
+    ) async throws {
+        let harness = try await DeliveryHarness(ScriptedStore(), logs: logs)
         try await harness.create(interval: 300)
         try await harness.put([Array("kept".utf8)])
         try breakFolders(harness)

@@ -1,0 +1,112 @@
+internal import Platform
+internal import Records
+internal import Synchronization
+
+/// Configurations in a data folder, each in the folder of its stream, with all that delivery keeps for it.
+///
+/// The folder is this process's alone: so revisions need not be on disk.
+final class FileStreamStore: StreamStore {
+    private enum Entry {
+        case stored(revision: UInt64)
+        /// A change is being written.
+        case changing
+    }
+    private struct State {
+        var entries: [String: Entry] = [:]
+        var lastRevision: UInt64 = 0
+
+        mutating func nextRevision() -> UInt64 {
+            lastRevision += 1
+            return lastRevision
+        }
+    }
+
+    private let folder: DataFolder
+    private let state = Mutex(State())
+
+    init(_ folder: DataFolder) { self.folder = folder }
+
+    func load() throws -> [StreamDocument] {
+        try Folder.list(folder.streams).filter { $0.hasSuffix(DataFolder.streamSuffix) }
+            .map { name in
+                let path = folder.streams + "/" + name
+                let stream = try StreamFile.load(path)
+                guard path == folder.stream(stream.name) else {
+                    throw StreamFile.Failure(
+                        description: "the configuration in \(path) is of the stream "
+                            + "\(stream.name), whose folder has another name"
+                    )
+                }
+                let revision = state.withLock { state in
+                    let revision = state.nextRevision()
+                    state.entries[stream.name] = .stored(revision: revision)
+                    return revision
+                }
+                return StreamDocument(stream: stream, revision: revision)
+            }
+    }
+
+    func contains(_ name: String) -> Bool { Folder.exists(folder.stream(name)) }
+
+    func put(_ stream: DeliveryStream, over revision: UInt64?) throws -> StreamDocument {
+        let name = stream.name
+        let new = try change(name, revision) {
+            if revision == nil {
+                try create(stream)
+            } else {
+                try StreamFile.store(stream, folder.stream(name))
+            }
+        }
+        state.withLock { $0.entries[name] = .stored(revision: new) }
+        return StreamDocument(stream: stream, revision: new)
+    }
+
+    /// Once the folder has another name, the stream is gone whatever happens.
+    func remove(_ name: String, _ revision: UInt64) throws {
+        let gone = folder.unfinished + "/deleting-" + name
+        _ = try change(name, revision) {
+            try Folder.remove(gone)
+            try Folder.rename(folder.stream(name), to: gone)
+            try Folder.sync(folder.streams)
+        }
+        state.withLock { $0.entries[name] = nil }
+        try Folder.remove(gone)
+    }
+
+    /// A folder with the configuration in it is there as a whole, or not at all.
+    private func create(_ stream: DeliveryStream) throws {
+        let temporary = folder.unfinished + "/creating-" + stream.name
+        try Folder.remove(temporary)
+        try Folder.create(temporary)
+        try StreamFile.store(stream, temporary)
+        try Folder.rename(temporary, to: folder.stream(stream.name))
+        try Folder.sync(folder.streams)
+    }
+
+    /// Writes a change of what a revision is of; the entry is the caller's if it succeeds.
+    ///
+    /// - Returns: A new revision.
+    private func change(
+        _ name: String,
+        _ revision: UInt64?,
+        _ write: () throws -> Void
+    ) throws -> UInt64 {
+        let (old, new) = try state.withLock { state in
+            let old = state.entries[name]
+            switch (old, revision) {
+            case (nil, nil): break
+            case (.stored(let stored), let revision?) where stored == revision: break
+            default: throw StreamConflict(name: name)
+            }
+            state.entries[name] = .changing
+            return (old, state.nextRevision())
+        }
+        do {
+            try write()
+        } catch {
+            state.withLock { $0.entries[name] = old }
+            throw error
+        }
+        return new
+    }
+}

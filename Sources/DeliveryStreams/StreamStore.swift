@@ -1,0 +1,51 @@
+package import Records
+
+/// The configurations of streams, by name, where they outlive the server.
+///
+/// A change names the revision that it is based on: of two that are based on the same one the first counts,
+/// whoever makes them.
+package protocol StreamStore: Sendable {
+    /// All that are stored. Blocks.
+    func load() throws -> [StreamDocument]
+
+    /// Whether a stream of that name is stored. Blocks.
+    func contains(_ name: String) -> Bool
+
+    /// Stores a stream durably in place of a revision; nil for one that is not stored yet. Blocks.
+    ///
+    /// - Throws: `StreamConflict` where something else is stored now.
+    func put(_ stream: DeliveryStream, over revision: UInt64?) throws -> StreamDocument
+
+    /// Removes a stream and all that is kept with its configuration. Blocks.
+    ///
+    /// - Throws: `StreamConflict` where something else is stored now. The stream may be gone whatever is
+    ///   thrown, which `contains` tells.
+    func remove(_ name: String, _ revision: UInt64) throws
+}
+
+/// A stream as it is stored.
+package struct StreamDocument: Sendable, Hashable {
+    /// The stream.
+    package var stream: DeliveryStream
+    /// Another one for each change, and only compared.
+    ///
+    /// It is not AWS's version of a stream, which does not tell of tags and encryption.
+    package var revision: UInt64
+
+    /// A stream of a revision.
+    package init(stream: DeliveryStream, revision: UInt64) {
+        self.stream = stream
+        self.revision = revision
+    }
+}
+
+/// A change is based on a revision that is no longer stored.
+package struct StreamConflict: Error, Hashable, CustomStringConvertible {
+    /// The stream's name.
+    package var name: String
+
+    /// A conflict.
+    package init(name: String) { self.name = name }
+
+    package var description: String { "the stream \(name) was changed by somebody else meanwhile" }
+}

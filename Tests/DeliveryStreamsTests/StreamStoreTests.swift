@@ -1,0 +1,132 @@
+import DeliveryTesting
+import Platform
+import Records
+import Synchronization
+import TestSupport
+import Testing
+
+@testable import DeliveryStreams
+
+@Suite(.timeLimit(.minutes(1))) struct StreamStoreTests {
+    private let folder = TemporaryFolder()
+
+    private func stream(_ name: String, _ version: Int = 1) -> DeliveryStream {
+        var stream = DeliveryStream(
+            name: name,
+            createTimestamp: Timestamp(milliseconds: 1000),
+            destination: .s3(S3Destination(bucketARN: "arn:aws:s3:::b"))
+        )
+        stream.version = version
+        return stream
+    }
+
+    @Test func `what is stored is there after a restart, and what is removed is not`() throws {
+        var data = try DataFolder(folder("data"))
+        let store = FileStreamStore(data)
+        #expect(try store.load().isEmpty)
+        let first = try store.put(stream("a"), over: nil)
+        let second = try store.put(stream("b"), over: nil)
+        _ = try store.put(stream("a", 2), over: first.revision)
+        try store.remove("b", second.revision)
+        #expect(store.contains("a") && !store.contains("b"))
+        data.release()
+        data = try DataFolder(folder("data"))
+        #expect(try FileStreamStore(data).load().map(\.stream) == [stream("a", 2)])
+        data.release()
+    }
+
+    @Test func `of two changes of one revision, the first counts`() throws {
+        let data = try DataFolder(folder("data"))
+        defer { data.release() }
+        let store = FileStreamStore(data)
+        let first = try store.put(stream("a"), over: nil)
+        #expect(throws: StreamConflict.self) { try store.put(stream("a", 9), over: nil) }
+        #expect(throws: StreamConflict.self) { try store.put(stream("b"), over: first.revision) }
+        let second = try store.put(stream("a", 2), over: first.revision)
+        #expect(throws: StreamConflict.self) { try store.put(stream("a", 9), over: first.revision) }
+        #expect(throws: StreamConflict.self) { try store.remove("a", first.revision) }
+        #expect(try FileStreamStore(data).load().map(\.stream) == [stream("a", 2)])
+        try store.remove("a", second.revision)
+        // A later stream of the name is another.
+        let third = try store.put(stream("a"), over: nil)
+        #expect(third.revision != first.revision)
+        #expect(throws: StreamConflict.self) { try store.remove("a", second.revision) }
+    }
+
+    @Test func `a change that cannot be written leaves what was stored`() throws {
+        let data = try DataFolder(folder("data"))
+        defer { data.release() }
+        let store = FileStreamStore(data)
+        let document = try store.put(stream("a"), over: nil)
+        try Folder.remove(data.unfinished)
+        try Folder.replaceFile(data.unfinished, with: [])
+        #expect(throws: SystemError.self) { try store.put(stream("b"), over: nil) }
+        #expect(throws: SystemError.self) { try store.remove("a", document.revision) }
+        #expect(store.contains("a") && !store.contains("b"))
+        try Folder.remove(data.unfinished)
+        try Folder.create(data.unfinished)
+        _ = try store.put(stream("b"), over: nil)
+        try store.remove("a", document.revision)
+    }
+
+    @Test func `a configuration in the folder of another stream is refused`() throws {
+        let data = try DataFolder(folder("data"))
+        defer { data.release() }
+        let store = FileStreamStore(data)
+        _ = try store.put(stream("a"), over: nil)
+        try Folder.rename(data.stream("a"), to: data.stream("b"))
+        #expect(throws: StreamFile.Failure.self) { try FileStreamStore(data).load() }
+    }
+
+    /// A store that another server changes.
+    private final class SharedStore: StreamStore {
+        private let documents = Mutex<[String: StreamDocument]>([:])
+
+        /// Another server changes a stream.
+        func change(_ name: String) { documents.withLock { $0[name]?.revision += 1 } }
+
+        func load() -> [StreamDocument] { documents.withLock { Array($0.values) } }
+
+        func contains(_ name: String) -> Bool { documents.withLock { $0[name] != nil } }
+
+        func put(_ stream: DeliveryStream, over revision: UInt64?) throws -> StreamDocument {
+            try documents.withLock { documents in
+                guard documents[stream.name]?.revision == revision else {
+                    throw StreamConflict(name: stream.name)
+                }
+                let new = StreamDocument(stream: stream, revision: (revision ?? 0) + 1)
+                documents[stream.name] = new
+                return new
+            }
+        }
+
+        func remove(_ name: String, _ revision: UInt64) throws {
+            try documents.withLock { documents in
+                guard documents[name]?.revision == revision else {
+                    throw StreamConflict(name: name)
+                }
+                documents[name] = nil
+            }
+        }
+    }
+
+    @Test func `who changes a stream that another server has changed is told so`() async throws {
+        let store = SharedStore()
+        let harness = try DeliveryHarness(.init(store: ScriptedStore(), streams: store))
+        try await harness.create("s")
+        let registry = harness.registry
+        try await registry.update("s") { $0.version += 1 }
+        #expect(try registry.describe("s").stream.version == 2)
+        store.change("s")
+        let tag = DeliveryStream.Tag(key: "k", value: nil)
+        await #expect {
+            try await registry.update("s") { $0.tags = [tag] }
+        } throws: { error in
+            (error as? FirehoseError)?.code == .concurrentModification
+        }
+        #expect(try registry.describe("s").stream.tags.isEmpty)
+        await #expect(throws: FirehoseError.self) { try await registry.delete("s") }
+        #expect(try registry.describe("s").status == .active)
+        await harness.stop()
+    }
+}
