@@ -34,7 +34,8 @@ final class FileStreamStore: StreamStore {
                 guard path == folder.stream(stream.name) else {
                     throw StreamFile.Failure(
                         description: "the configuration in \(path) is of the stream "
-                            + "\(stream.name), whose folder has another name"
+                            + "\(stream.name): rename the folder to "
+                            + "\(stream.name)\(DataFolder.streamSuffix)"
                     )
                 }
                 let revision = state.withLock { state in

@@ -47,5 +47,5 @@ package struct StreamConflict: Error, Hashable, CustomStringConvertible {
     /// A conflict.
     package init(name: String) { self.name = name }
 
-    package var description: String { "the stream \(name) was changed by somebody else meanwhile" }
+    package var description: String { "the stream \(name) was changed concurrently" }
 }

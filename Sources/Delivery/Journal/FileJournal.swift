@@ -53,7 +53,11 @@ package final class FileJournal: BufferJournal {
                     from: Data(try Folder.readFile(path))
                 )
                 guard (1...3).contains(entry.version) else {
-                    throw Failure(description: "it is of format \(entry.version), later than 3")
+                    throw Failure(
+                        description:
+                            "it is of format \(entry.version), later than 3: start the version of "
+                            + "hydrant that wrote it"
+                    )
                 }
                 found.append(entry)
             } catch {
