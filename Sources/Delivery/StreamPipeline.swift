@@ -79,11 +79,16 @@ package final class StreamPipeline: Sendable {
                 group.addTask { await self.bring(work) }
             }
             // Each step waits for something, or seals a buffer.
-            while !Task.isCancelled {
-                let work = try? await context.untilDone(
-                    "the buffer cannot be cut; retrying"
-                ) { try await step() }  // but cancellation, it throws nothing
-                if let work { group.addTask { await self.bring(work) } }
+            do {
+                while !Task.isCancelled {
+                    let work = try await context.untilDone("the buffer cannot be cut; retrying") {
+                        try await step()
+                    }
+                    if let work { group.addTask { await self.bring(work) } }
+                }
+            } catch {
+                // Cancellation, or the server's threads have ended.
+                context.logger.debug("no more is cut", metadata: ["error": "\(error)"])
             }
             group.cancelAll()
         }
@@ -94,9 +99,14 @@ package final class StreamPipeline: Sendable {
             do {
                 try await work.process()
                 try await settle(work)
+            } catch is CancellationError {
+                // What is durable says how to go on.
+                context.logger.debug("delivery interrupted")
             } catch {
-                // Only cancellation ends up here: what is durable says how to go on.
-                context.logger.debug("delivery interrupted", metadata: ["error": "\(error)"])
+                context.logger.error(
+                    "the buffer is left until the next start",
+                    metadata: ["error": "\(error)"]
+                )
             }
         }
     }
@@ -146,7 +156,7 @@ package final class StreamPipeline: Sendable {
     ) async throws -> (any BufferWork)? {
         if cut.joinsCheckpoint { try await checkpoint.catchUp(to: cut.start) }
         guard let work = try await processor.plan(cut, context) else { return nil }
-        machine.withLock { $0.sealed(end: work.end) }
+        machine.withLock { $0.sealed(work.sequence, end: work.end) }
         return work
     }
 

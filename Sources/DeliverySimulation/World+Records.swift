@@ -153,6 +153,14 @@ extension World {
         if now >= end { work.isLate = true }
     }
 
+    /// Whether numbers stand in the order of the parts that they are of.
+    private func inParts(_ numbers: [RecordNumber], _ work: Work, _ p: Int) -> Bool {
+        let records = pipes[p].log.slice(work.start, work.end)
+        let places = numbers.map { number in records.firstIndex { $0.number == number } ?? 0 }
+        let parts = places.map { ($0 - records.startIndex) / Int(Self.partRecords) }
+        return zip(parts, parts.dropFirst()).allSatisfy { $0 <= $1 }
+    }
+
     private mutating func keep(
         _ gathered: [FailedRecord],
         _ summary: FailureSummary,
@@ -161,9 +169,10 @@ extension World {
         _ entry: JournalEntry
     ) {
         let numbers = gathered.map(\.number)
+        checks.expect(Set(numbers).count == numbers.count, "failed records are kept once each")
         checks.expect(
-            zip(numbers, numbers.dropFirst()).allSatisfy { $0 < $1 },
-            "failed records are kept in order, once each"
+            inParts(numbers, work, p),
+            "failed records of a part are kept before those of the next"
         )
         checks.expect(
             work.unwritten.isDisjoint(with: numbers)
@@ -198,7 +207,8 @@ extension World {
             note(.keptAreDamaged, work, p)
             return machine.keptAreDamaged()
         }
-        var content = kept.records.map { "\($0.number) \($0.attempts) \($0.endedAt.milliseconds)" }
+        var content = kept.records.sorted { $0.number < $1.number }
+            .map { "\($0.number) \($0.attempts) \($0.endedAt.milliseconds)" }
         var origins: [String] = []
         for record in pipes[p].log.slice(work.start, work.end) {
             switch record.content {

@@ -163,7 +163,7 @@ struct World {
             pipes[p].journal[cut.sequence] = entry
             pipes[p].works.append(Work(entry, serverStart))
         }
-        pipes[p].machine.sealed(end: end)
+        pipes[p].machine.sealed(cut.sequence, end: end)
     }
 
     private mutating func entry(_ cut: BufferCut, _ end: LogMark) -> JournalEntry {

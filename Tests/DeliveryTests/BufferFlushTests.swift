@@ -37,7 +37,7 @@ import Testing
                     )
                 )
         )
-        machine.sealed(end: mark(5))
+        machine.sealed(machine.nextSequence, end: mark(5))
         _ = machine.next(tail: mark(8), now: now)
         machine.arrivalFound(now, now: now)
         let due = now + .seconds(900)

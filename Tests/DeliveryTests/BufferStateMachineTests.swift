@@ -48,7 +48,7 @@ import Testing
                     )
                 )
         )
-        machine.sealed(end: tail)
+        machine.sealed(machine.nextSequence, end: tail)
         #expect(machine.next(tail: tail, now: due) == .waitForRecords(5))
     }
 
@@ -76,7 +76,7 @@ import Testing
         machine.arrivalFound(now, now: now)
         let tail = mark(10, bytes: 3 * Self.megabyte)
         _ = machine.next(tail: tail, now: now)
-        machine.sealed(end: mark(3, bytes: Self.megabyte))
+        machine.sealed(machine.nextSequence, end: mark(3, bytes: Self.megabyte))
         #expect(machine.next(tail: tail, now: now) == .waitForSettlement)
         _ = machine.settled(1)
         #expect(machine.next(tail: tail, now: now) != .waitForSettlement)
@@ -89,7 +89,7 @@ import Testing
         func seal() {
             sealed += 1
             machine.arrivalFound(now, now: now)
-            machine.sealed(end: mark(sealed, bytes: sealed * Self.megabyte))
+            machine.sealed(machine.nextSequence, end: mark(sealed, bytes: sealed * Self.megabyte))
         }
         seal()
         while machine.next(tail: tail, now: now) != .waitForSettlement {
@@ -134,13 +134,13 @@ import Testing
 
     @Test func `buffers of one way wait until those of the other are settled`() {
         var machine = machine()
-        machine.sealed(end: mark(1, bytes: 1))
+        machine.sealed(machine.nextSequence, end: mark(1, bytes: 1))
         machine.bounds.isJournalled = false
         let tail = mark(2, bytes: 2)
         #expect(machine.next(tail: tail, now: now) == .waitForSettlement)
         #expect(machine.settled(1)?.finished == [1])
         #expect(machine.next(tail: tail, now: now) == .findArrival(after: mark(1, bytes: 1)))
-        machine.sealed(end: tail)
+        machine.sealed(machine.nextSequence, end: tail)
         machine.bounds.isJournalled = true
         #expect(machine.next(tail: mark(3, bytes: 3), now: now) == .waitForSettlement)
         // What was transformed has no journal entry.
@@ -178,7 +178,10 @@ import Testing
             let count = Int.random(in: 1...8, using: &generator)
             var machine = machine(inFlight: 8)
             for number in 1...count {
-                machine.sealed(end: mark(UInt64(number), bytes: UInt64(number)))
+                machine.sealed(
+                    machine.nextSequence,
+                    end: mark(UInt64(number), bytes: UInt64(number))
+                )
             }
             var settled: Set<Int> = []
             var checkpoint = LogMark.start

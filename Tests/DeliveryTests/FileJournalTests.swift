@@ -63,7 +63,7 @@ import Testing
     private func spooled(
         _ records: [FailedRecord],
         _ keys: MasterKeys? = nil
-    ) throws -> FailureSpool.Content {
+    ) throws -> SpooledObject {
         let spooler = Spooler(folder: folder.path, compressionLevel: 1, masterKeys: keys)
         let spool = try FailureSpool(spooler, name: "x", isEncrypted: keys != nil)
         try spool.add(records)

@@ -55,7 +55,7 @@ import Testing
         }
 
         func keep(
-            _ records: FailureSpool.Content,
+            _ records: SpooledObject,
             _ summary: FailureSummary,
             of sequence: UInt64
         ) async throws {

@@ -145,10 +145,10 @@ MUTANTS = [
         "failed.append(record(failure))",
     ),
     (
-        "failed records are in no order",
+        "failed records are kept twice",
         RECORDS,
-        "part.failed.sorted { $0.number < $1.number }",
-        "part.failed.sorted { $0.number > $1.number }",
+        "        pending?.failed = []\n",
+        "",
     ),
     (
         "an attempt to load whose end is not known gets a new number",

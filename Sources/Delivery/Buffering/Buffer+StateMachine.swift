@@ -150,26 +150,23 @@ package struct BufferStateMachine: Sendable {
             .compactMap(\.self).min()
     }
 
-    /// Whether all buffers that were cut are settled.
-    package var isIdle: Bool { inFlight.isEmpty }
-
     /// Whether no earlier buffer keeps the checkpoint from moving over this one.
     package func isFirst(_ sequence: UInt64) -> Bool {
         inFlight.prefix { $0.sequence != sequence }.allSatisfy(\.isSettled)
     }
 
     /// A buffer was cut and journalled.
-    package mutating func sealed(end: LogMark) {
+    package mutating func sealed(_ sequence: UInt64, end: LogMark) {
         precondition(end.position > start.position, "a buffer holds something")
         inFlight.append(
             InFlight(
-                sequence: nextSequence,
+                sequence: sequence,
                 end: end,
                 isJournalled: bounds.isJournalled,
                 arrival: oldestArrival
             )
         )
-        nextSequence += 1
+        nextSequence = max(nextSequence, sequence) + 1
         start = end
         oldestArrival = nil
         waitingSince = nil

@@ -1,4 +1,4 @@
-internal import Destinations
+package import Destinations
 package import Records
 
 /// The sealed buffers of one way out of a stream, durably.
@@ -23,7 +23,7 @@ package protocol BufferJournal: Sendable {
 
     /// Makes a buffer's failed records durable, and with them the fate of all its records.
     func keep(
-        _ records: FailureSpool.Content,
+        _ records: SpooledObject,
         _ summary: FailureSummary,
         of sequence: UInt64
     ) async throws

@@ -1,5 +1,5 @@
 internal import Crypto
-internal import Destinations
+package import Destinations
 package import Encryption
 internal import Foundation
 package import Platform
@@ -146,14 +146,14 @@ package final class FileJournal: BufferJournal {
     // MARK: Failed records
 
     package func keep(
-        _ records: FailureSpool.Content,
+        _ records: SpooledObject,
         _ summary: FailureSummary,
         of sequence: UInt64
     ) async throws {
         let kept = try await threads.run { [self] _ in
             let folder = failuresFolder(sequence)
             var name = Self.keptName
-            var object = records.object
+            var object = records
             if let encrypted = object.content as? EncryptedFile {
                 name += Self.encryptedSuffix
                 object.content = encrypted.file
@@ -167,8 +167,8 @@ package final class FileJournal: BufferJournal {
             )
             return KeptRecords(
                 summary: summary,
-                byteCount: records.object.byteCount,
-                sha256: records.object.sha256,
+                byteCount: records.byteCount,
+                sha256: records.sha256,
                 name: name
             )
         }

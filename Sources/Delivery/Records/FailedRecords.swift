@@ -2,7 +2,7 @@ internal import Destinations
 internal import Platform
 internal import Records
 
-/// Failed records in the order of their numbers, as `FailureSpool` wrote them.
+/// Failed records as `FailureSpool` wrote them: part by part, and in a part in any order.
 package struct FailedRecords: Sendable {
     private let content: any ByteSource
     private let byteCount: UInt64

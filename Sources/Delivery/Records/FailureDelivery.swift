@@ -20,30 +20,43 @@ struct FailureDelivery {
     private var destination: any RecordDestination { source.destination }
     private var context: PipelineContext { source.context }
 
-    /// The objects of what is kept; nil where that is not what it was, which is logged.
-    func objects() async throws -> Objects? {
+    /// The objects of what is kept, or what is wrong with that.
+    func objects() async throws -> Result<Objects, KeptDamage> {
         try await context.untilDone("failed records cannot be read") {
             do {
                 switch try await context.journal.kept(of: entry.sequence) {
                 case .objects(let parts, let setAside):
-                    return Objects(parts: parts, setAside: setAside)
-                case .records(let records): return try await spooled(records)
+                    return .success(Objects(parts: parts, setAside: setAside))
+                case .records(let records): return .success(try await spooled(records))
                 }
             } catch let damage as KeptDamage {
-                context.logger.error(
-                    "kept failed records are damaged: the buffer is sent again",
-                    metadata: ["error": "\(damage)"]
-                )
-                return nil
+                return .failure(damage)
             }
         }
     }
 
     private func spooled(_ records: FailedRecords) async throws -> Objects {
+        let (objects, damaged, lost) = try await lines(of: records)
+        try await context.report(damaged)
+        if lost > 0 {
+            context.logger.error(
+                "failed records are lost to damage in the log",
+                metadata: ["records": "\(lost)"]
+            )
+        }
+        return objects
+    }
+
+    /// The lines, damaged parts of the log, and how many records have no data there any more.
+    private func lines(
+        of records: FailedRecords
+    ) async throws -> (Objects, damaged: [LogDamage], lost: Int) {
         try await context.environment.spoolThreads.run { [self] flag in
             var objects = FailedObjects(entry, context)
             var records = records
             var next = try records.next()
+            var damaged: [LogDamage] = []
+            var lost = 0
             var place = entry.start
             while place.position < entry.end.position {
                 try flag.check()
@@ -54,23 +67,31 @@ struct FailureDelivery {
                         type
                     )
                 }
+                damaged += chunk.damaged
+                var failed: [RecordNumber: FailedRecord] = [:]
+                while let last = chunk.records.items.last, let record = next,
+                    record.number <= last.number
+                {
+                    failed[record.number] = record
+                    next = try records.next()
+                }
                 for item in chunk.records.items {
-                    // What is damaged in the log since has no line.
-                    while let record = next, record.number < item.number {
-                        next = try records.next()
-                    }
-                    guard let record = next, record.number == item.number else { continue }
+                    guard let record = failed.removeValue(forKey: item.number) else { continue }
                     let line = chunk.failureLine(item, record, destination)
                     try line.withUnsafeBytes {
                         record.isSetAside
                             ? try objects.addAside($0, destination.errorOutputType)
                             : try objects.add($0, destination.errorOutputType)
                     }
-                    next = try records.next()
                 }
+                lost += failed.count
                 place = chunk.extent.end
             }
-            return try objects.finish()
+            while next != nil {
+                lost += 1
+                next = try records.next()
+            }
+            return (try objects.finish(), damaged, lost)
         }
     }
 

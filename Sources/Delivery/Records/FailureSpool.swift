@@ -1,18 +1,10 @@
-package import Destinations
+internal import Destinations
 internal import Encryption
 internal import Records
 internal import Synchronization
 
-/// Gathers a buffer's failed records in a file without a name, in the order of their numbers.
-///
-/// Used by one thread at a time, which its owner sees to.
+/// Gathers a buffer's failed records in a file without a name, part by part.
 package final class FailureSpool: Sendable {
-    /// What was gathered.
-    package struct Content: Sendable {
-        /// The list.
-        package var object: SpooledObject
-    }
-
     /// The end of the file could not be written: what is in it has to be gathered again.
     struct Lost: Error, CustomStringConvertible {
         var description: String { "the end of a list of failed records could not be written" }
@@ -25,7 +17,8 @@ package final class FailureSpool: Sendable {
     private struct State: ~Copyable {
         var writer: SpoolWriter?
         var waiting: [UInt8] = []
-        var last: RecordNumber?
+        /// How many records of a call that failed are added.
+        var added = 0
     }
     private let state: Mutex<State>
 
@@ -35,23 +28,27 @@ package final class FailureSpool: Sendable {
         state = Mutex(State(writer: writer))
     }
 
-    /// Adds records; those of an earlier call that failed half way are not added twice.
+    /// Adds records; called again with the same after a failure, it adds none twice.
     ///
     /// Blocks.
     func add(_ records: [FailedRecord]) throws {
         try state.withLock { state in
-            for record in records where state.last.map({ record.number > $0 }) ?? true {
+            for record in records[state.added...] {
                 record.write(to: &state.waiting)
-                state.last = record.number
-                while state.waiting.count >= Self.pieceBytes {
-                    try state.waiting.withUnsafeBytes { bytes in
-                        try state.writer?.write(
-                            UnsafeRawBufferPointer(rebasing: bytes[..<Self.pieceBytes])
-                        )
-                    }
-                    state.waiting.removeFirst(Self.pieceBytes)
-                }
+                state.added += 1
+                try Self.writePieces(&state)
             }
+            try Self.writePieces(&state)
+            state.added = 0
+        }
+    }
+
+    private static func writePieces(_ state: inout State) throws {
+        while state.waiting.count >= pieceBytes {
+            try state.waiting.withUnsafeBytes { bytes in
+                try state.writer?.write(UnsafeRawBufferPointer(rebasing: bytes[..<pieceBytes]))
+            }
+            state.waiting.removeFirst(pieceBytes)
         }
     }
 
@@ -60,11 +57,11 @@ package final class FailureSpool: Sendable {
     /// Blocks.
     ///
     /// - Throws: `Lost` where it was called before.
-    func finish() throws -> Content {
+    func finish() throws -> SpooledObject {
         try state.withLock { state in
             guard var writer = state.writer.take() else { throw Lost() }
             try state.waiting.withUnsafeBytes { try writer.write($0) }
-            return Content(object: try writer.finish())
+            return try writer.finish()
         }
     }
 }

@@ -35,7 +35,8 @@ package struct RecordDeliveryStateMachine: Sendable {
         case send([Int])
         /// Write down what is delivered.
         case note(DeliveryProgress)
-        /// Gather records that failed, in the order of their numbers; they need not be durable.
+        /// Gather records that failed; they need not be durable. Those of one part may come in several calls, in
+        /// any order; those of the next part come behind them.
         case gather([FailedRecord])
         /// Wait before the next attempt.
         case wait(RetryWait)
@@ -259,6 +260,8 @@ package struct RecordDeliveryStateMachine: Sendable {
         }
         report.isRetried = true
         pending?.places = failed.map { Self.place(of: $0, in: part) }
+        // Nothing waits in memory.
+        gather()
         actions.append(
             .wait(
                 RetryWait(
@@ -341,17 +344,20 @@ package struct RecordDeliveryStateMachine: Sendable {
         if isWritten { actions.append(.note(progress)) }
     }
 
+    private mutating func gather() {
+        guard let failed = pending?.failed, !failed.isEmpty else { return }
+        pending?.failed = []
+        summary.failed += failed.count
+        actions.append(.gather(failed))
+    }
+
     private mutating func endPart() {
+        gather()
         guard let part = pending else { return }
         pending = nil
         place = part.part.end
         summary.records += part.part.numbers.count
         summary.bytes += part.part.bytes
-        if !part.failed.isEmpty {
-            let failed = part.failed.sorted { $0.number < $1.number }
-            summary.failed += failed.count
-            actions.append(.gather(failed))
-        }
         if actions.isEmpty { goOn() }
     }
 

@@ -32,10 +32,13 @@ struct RecordDelivery {
     mutating func run() async throws {
         let options = context.environment.options
         let delays = destination.retryRules.delays ?? options.retryDelays
-        while machine.next != .settle {
-            // Waits are those of one part alone.
-            var retrier = Retrier(delays, options.time)
-            try await retrier.attempts { _ in try await goOn() }
+        // What has to be sent again, because what failed of it was lost, waits before it is.
+        try await context.untilDone("the buffer is sent again") {
+            while machine.next != .settle {
+                // Waits are those of one part alone.
+                var retrier = Retrier(delays, options.time)
+                try await retrier.attempts { _ in try await goOn() }
+            }
         }
         context.logger.info("delivered", metadata: facts)
     }
@@ -199,17 +202,17 @@ struct RecordDelivery {
     private mutating func keep(_ summary: FailureSummary) async throws {
         // Where only records failed that never came to be delivered, the list is empty.
         let spool = try await madeSpool()
-        var isLost = false
-        let content = try await context.untilDone("failed records cannot be spooled") {
-            [environment = context.environment] () -> FailureSpool.Content? in
-            // Its end is written once: behind the wait, they are gathered anew.
-            if isLost { return nil }
-            isLost = true
-            return try await environment.diskThreads.run { _ in try spool.finish() }
-        }
-        guard let content else {
+        let content: SpooledObject
+        do {
+            content = try await context.trying("failed records cannot be spooled") {
+                [environment = context.environment] in
+                try await environment.diskThreads.run { _ in try spool.finish() }
+            }
+        } catch let trouble as Retrier.Trouble {
+            // Its end is written once: they are gathered anew.
             self.spool = nil
-            return machine.keptAreDamaged()
+            machine.keptAreDamaged()
+            throw trouble
         }
         try await context.untilDone("failed records cannot be kept") { [context, entry] in
             try await context.journal.keep(content, summary, of: entry.sequence)
@@ -220,11 +223,17 @@ struct RecordDelivery {
 
     private mutating func deliverFailures() async throws {
         let failures = FailureDelivery(source)
-        guard let objects = try await failures.objects() else {
+        switch try await failures.objects() {
+        case .success(let objects):
+            try await failures.deliver(objects, hasGivenUp: machine.summary.hasGivenUp)
+            machine.done()
+        case .failure(let damage):
             try await context.note(.keptAreDamaged, of: entry.sequence)
-            return machine.keptAreDamaged()
+            machine.keptAreDamaged()
+            throw Retrier.Trouble(
+                message: "kept failed records are damaged: the buffer is sent again",
+                cause: damage
+            )
         }
-        try await failures.deliver(objects, hasGivenUp: machine.summary.hasGivenUp)
-        machine.done()
     }
 }
