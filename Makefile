@@ -45,13 +45,14 @@ bench: $(HYDRANT) tools ## Measure ingest beside nginx, transforms and _bulk; pr
 	python3 Tests/Benchmarks/transforms.py --binary $(HYDRANT)
 	python3 Tests/Benchmarks/bulk.py --binary $(HYDRANT)
 
-# Optimised, in slices: it goes on behind the last seed that was well.
-FIRST ?= $$(cat .build/simulated 2>/dev/null || echo 0)
+# Optimised, in slices: without FIRST it goes on behind the last slice that was well.
 COUNT ?= 1000000
 simulate: system ## Run delivery in COUNT simulated worlds; goes on where it stopped, or FIRST=n.
 	$(SWIFT) build -c release --product simulate
-	set -o pipefail; .build/release/simulate $(FIRST) $(COUNT) | tee .build/simulated.log
-	tail -1 .build/simulated.log > .build/simulated
+	@set -o pipefail; .build/release/simulate \
+		$(or $(FIRST),$$(cat .build/simulated 2>/dev/null || echo 0)) $(COUNT) \
+		| while read -r line; do echo "$$line"; \
+			$(if $(FIRST),:,[[ $$line =~ ^[0-9]+$$ ]] && echo "$$line" > .build/simulated || :); done
 
 mutants: system ## Break the rules of delivery one at a time: the simulator must notice each.
 	python3 Tests/Mutants/mutants.py

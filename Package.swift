@@ -92,16 +92,15 @@ let package = Package(
         library(
             "Destinations",
             [
-                "Records", "JSON", "SigV4", "Egress", "Compression", "CKernels", "Platform",
+                "Records", "JSON", "SigV4", "Egress", "Compression", "Platform",
                 crypto, subprocess, systemPackage,
             ]
         ),
         library(
             "Delivery",
             [
-                "Records", "JSON", "Destinations", "Compression", "Platform", "Encryption",
-                "CKernels",
-                crypto, logging, metrics,
+                "Records", "JSON", "Destinations", "Compression", "Platform", "Encryption", crypto,
+                logging, metrics,
             ]
         ),
         library(

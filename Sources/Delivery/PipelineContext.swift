@@ -144,6 +144,7 @@ package final class PipelineContext: Sendable {
     ///     buffer that becomes an object.
     ///   - use: What becomes of it beyond its object.
     /// - Returns: The entry that counts.
+    /// - Throws: What the log or the journal says; `CancellationError`.
     func seal(
         _ cut: BufferCut,
         _ target: DeliveryTarget,

@@ -286,7 +286,7 @@ final class StreamDelivery: Sendable {
         if backup == nil, StreamRules.keepsBackup(stream) { try addBackup(stream) }
     }
 
-    /// Brings a changed configuration into effect, for all that is in no encrypted buffer yet.
+    /// Brings a changed configuration into effect, for all that is in no buffer yet.
     ///
     /// Blocks; called by one thread at a time, after `prepare`.
     func update(_ stream: DeliveryStream) throws {

@@ -48,7 +48,7 @@ final class StreamTap: Sendable {
 
         mutating func dropFirst() {
             bytes -= StreamTap.bytes(of: puts[head].batch)
-            start = max(start, puts[head].receipt.runs.last?.end ?? start)
+            start = max(start, puts[head].receipt.end)
             head += 1
             guard head * 2 > puts.count else { return }
             puts.removeFirst(head)
@@ -150,7 +150,7 @@ final class StreamTap: Sendable {
             var records: [TailedRecords.Record] = []
             var bytes = 0
             for put in state.puts[state.head...] {
-                guard let last = put.receipt.runs.last, last.end > next else { continue }
+                guard put.receipt.end > next else { continue }
                 put.forEachRecord { number, data in
                     guard number >= next, bytes < Self.maximumAnswerBytes else { return }
                     bytes += data.count + Self.answerBytesOfRecord

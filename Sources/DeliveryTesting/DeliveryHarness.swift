@@ -201,12 +201,17 @@ package final class DeliveryHarness {
         }
     }
 
+    /// What was waited for did not come.
+    package struct TimeOver: Error {}
+
     /// Waits for what other threads do, and what leaves no other trace.
+    ///
+    /// - Throws: `TimeOver` after a minute.
     package func eventually(_ condition: () throws -> Bool) async throws {
-        for _ in 0..<20_000 {
-            if try condition() { return }
+        let end = ContinuousClock.now + .seconds(60)
+        while try !condition() {
+            guard ContinuousClock.now < end else { throw TimeOver() }
             try await Task.sleep(for: .milliseconds(1))
         }
-        throw CancellationError()
     }
 }

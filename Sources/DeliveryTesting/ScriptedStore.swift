@@ -16,7 +16,8 @@ package final class ScriptedStore: ObjectStore {
     private struct State {
         var puts: [Put] = []
         var objects: [String: [UInt8]] = [:]
-        var watchers: [(puts: Int, continuation: CheckedContinuation<Void, Never>)] = []
+        var watchers: [Int: (puts: Int, continuation: CheckedContinuation<Void, Never>)] = [:]
+        var lastWatcher = 0
     }
     private let state = Mutex(State())
     private let script: @Sendable (_ put: Int, _ plan: ObjectPlan) -> DeliveryOutcome
@@ -39,9 +40,9 @@ package final class ScriptedStore: ObjectStore {
             state.puts.append(Put(plan: plan, content: content))
             if outcome == .delivered { state.objects[plan.key] = content }
             let count = state.puts.count
-            let ready = state.watchers.filter { $0.puts <= count }.map(\.continuation)
-            state.watchers.removeAll { $0.puts <= count }
-            return (outcome, ready)
+            let ready = state.watchers.filter { $0.value.puts <= count }
+            for number in ready.keys { state.watchers[number] = nil }
+            return (outcome, ready.values.map(\.continuation))
         }
         for watcher in watchers { watcher.resume() }
         return outcome
@@ -66,15 +67,25 @@ package final class ScriptedStore: ObjectStore {
     /// The stored objects by key.
     package var objects: [String: [UInt8]] { state.withLock { $0.objects } }
 
-    /// Waits until so many PUTs have arrived.
+    /// Waits until so many PUTs have arrived, or for the task's cancellation: a test whose time is over fails,
+    /// and does not hang.
     package func whenPuts(_ count: Int) async {
-        await withCheckedContinuation { continuation in
-            let isThere = state.withLock { state in
-                if state.puts.count >= count { return true }
-                state.watchers.append((count, continuation))
-                return false
+        let number = state.withLock { state in
+            state.lastWatcher += 1
+            return state.lastWatcher
+        }
+        await withTaskCancellationHandler {
+            await withCheckedContinuation { continuation in
+                let isOver = state.withLock { state in
+                    if state.puts.count >= count || Task.isCancelled { return true }
+                    state.watchers[number] = (count, continuation)
+                    return false
+                }
+                if isOver { continuation.resume() }
             }
-            if isThere { continuation.resume() }
+        } onCancel: {
+            let watcher = state.withLock { $0.watchers.removeValue(forKey: number) }
+            watcher?.continuation.resume()
         }
     }
 }

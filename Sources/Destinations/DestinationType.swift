@@ -20,7 +20,7 @@ package struct DestinationType: Sendable {
     package var delivery: Delivery
     /// What the names of its metrics begin with: CloudWatch's, as Prometheus spells them.
     package var metricsName: String
-    /// Encrypted buffers of one stream on their way at one time.
+    /// Buffers of one stream on their way at one time.
     package var maximumBuffersInFlight = Limits.maximumBuffersInFlight
     /// Members of its configuration that ask for what this server does not have.
     package var unsupportedMembers: [String] = []

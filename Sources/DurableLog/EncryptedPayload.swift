@@ -2,7 +2,7 @@ internal import Encryption
 internal import Records
 internal import Synchronization
 
-/// The layout of a encrypted frame's payload: the data key's id, the first chunk's number, then chunks
+/// The layout of an encrypted frame's payload: the data key's id, the first chunk's number, then chunks
 /// with their tags.
 ///
 /// In chunks, so that what the cipher needs beside them stays small, and in the caches.
@@ -18,7 +18,7 @@ enum EncryptedPayload {
         headBytes + count + chunks(ofPlain: count) * DataKey.tagBytes
     }
 
-    /// Bytes of a encrypted payload's content.
+    /// Bytes of an encrypted payload's content.
     static func plainBytes(ofEncrypted count: Int) -> Int {
         let whole = chunkBytes + DataKey.tagBytes
         let body = max(0, count - headBytes)

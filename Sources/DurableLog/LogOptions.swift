@@ -73,7 +73,7 @@ package enum LogError: Error, CustomStringConvertible {
     case otherVersion(path: String, version: UInt32)
     /// A checkpoint of which no slot can be read: where its reader stood is not known.
     case damagedCheckpoint(path: String)
-    /// A encrypted frame whose key cannot be had.
+    /// An encrypted frame whose key cannot be had.
     case encrypted(path: String, KeyFailure)
     /// The storage failed.
     case system(SystemError)

@@ -169,9 +169,7 @@ extension StreamLog {
         }
         let receipt = AppendReceipt(
             logIdentity: identity,
-            runs: [
-                .init(first: RecordNumber(run.end.records), count: pending.batch.recordCount)
-            ],
+            .init(first: RecordNumber(run.end.records), count: pending.batch.recordCount),
             isEncrypted: isEncrypted
         )
         run.append(header, payload, receipt)

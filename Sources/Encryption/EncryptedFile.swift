@@ -44,7 +44,7 @@ package final class EncryptedFile: ByteSource {
         self.key = key
     }
 
-    /// Opens a encrypted file with the master key that its data key is wrapped by.
+    /// Opens an encrypted file with the master key that its data key is wrapped by.
     package convenience init(_ file: File, _ masterKeys: MasterKeys) throws(Failure) {
         let header: [UInt8]
         do {
@@ -113,7 +113,7 @@ package final class EncryptedFile: ByteSource {
     /// Ties a chunk to the whole: a file that was cut ends with a chunk that is not the last.
     private static func context(isLast: Bool) -> [UInt8] { [isLast ? 1 : 0] }
 
-    /// Writes a encrypted file, front to back.
+    /// Writes an encrypted file, front to back.
     package struct Writer: ~Copyable {
         private let file: File
         private let key = DataKey()

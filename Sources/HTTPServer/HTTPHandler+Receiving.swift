@@ -88,9 +88,10 @@ extension HTTPHandler {
     func complete(_ request: IncomingRequest, _ context: ChannelHandlerContext) {
         guard request.caller == nil else { return dispatch(request, context) }
         var request = request
-        request.caller = Result { () throws(SignatureError) in
-            try request.authentication?.finish() ?? .anyone
-        }
+        request.caller =
+            request.authentication.map { authentication in
+                Result { () throws(SignatureError) in try authentication.finish() }
+            } ?? core.unnamedCaller
         guard request.isPacked, case .success = request.caller else {
             return dispatch(request, context)
         }

@@ -56,7 +56,7 @@ final class ServerCore: Sendable {
             })
         case .service(let service):
             let head = RequestHead(request.head)
-            switch request.caller ?? .success(.anyone) {
+            switch request.caller ?? unnamedCaller {
             case .success(let caller):
                 service.answer(
                     ReceivedRequest(
@@ -72,6 +72,11 @@ final class ServerCore: Sendable {
                 done({ service.answer(to: error.refusal, of: head, allocator) })
             }
         }
+    }
+
+    /// Who sends a request that says nothing of it: anyone, where there is no access control.
+    var unnamedCaller: Result<Caller, SignatureError> {
+        access == nil ? .success(.anyone) : .failure(.missingAuthenticationToken)
     }
 
     private func answer(

@@ -1,4 +1,4 @@
-/// Texts in JSON: the one place that escapes.
+/// Texts in JSON, as all write them but the API's error messages, whose bytes are AWS's form (`\u000a`).
 ///
 /// Quotes, backslashes and control characters are escaped, in the short form where JSON has one;
 /// everything else, slashes and U+2028 among it, is written as it is (RFC 8259, section 7).

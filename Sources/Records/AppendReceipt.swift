@@ -21,24 +21,40 @@ package struct AppendReceipt: Sendable, Hashable {
     package var logIdentity: UInt64
     /// The batch's records in their order, which is that of their numbers: the first ones of the batch,
     /// where a limit kept the others out.
-    package var runs: [Run]
+    package var runs: [Run] { [first] + further }
+    /// Most often the only one, which so takes no memory of its own.
+    private var first: Run
+    private var further: [Run]
     /// Whether they are encrypted where they lie.
     package var isEncrypted: Bool
+
+    /// A receipt for one run, as most are.
+    package init(logIdentity: UInt64, _ run: Run, isEncrypted: Bool = false) {
+        self.logIdentity = logIdentity
+        first = run
+        further = []
+        self.isEncrypted = isEncrypted
+    }
 
     /// A receipt.
     package init(logIdentity: UInt64, runs: [Run], isEncrypted: Bool = false) {
         self.logIdentity = logIdentity
-        self.runs = runs
+        self.first = runs.first ?? Run(first: RecordNumber(0), count: 0)
+        further = Array(runs.dropFirst())
         self.isEncrypted = isEncrypted
     }
 
     /// How many records it is for.
-    package var recordCount: Int { runs.reduce(0) { $0 + $1.count } }
+    package var recordCount: Int { further.reduce(first.count) { $0 + $1.count } }
+
+    /// The number behind the last record.
+    package var end: RecordNumber { (further.last ?? first).end }
 
     /// The number of one of the records, which are counted from 0.
     package func number(ofRecord index: Int) -> RecordNumber {
-        var index = index
-        for run in runs {
+        if index < first.count { return first.first + index }
+        var index = index - first.count
+        for run in further {
             if index < run.count { return run.first + index }
             index -= run.count
         }

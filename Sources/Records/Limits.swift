@@ -100,7 +100,7 @@ package enum Limits {
     /// Buffers of transformed records that may wait for their delivery: those on their way, and two.
     package static let maximumOutcomeBuffers = maximumBuffersInFlight + 2
 
-    /// Encrypted buffers of one stream on their way to the destination at one time.
+    /// Buffers of one stream on their way to the destination at one time.
     package static let maximumBuffersInFlight = 4
     /// The same for Splunk, which confirms buffers long after it has them, and for warehouses, which load
     /// objects long after those are stored: they wait on disk alone.

@@ -1,7 +1,7 @@
 /// One stream's log: what a log in files and a distributed one can both do.
 ///
-/// Append records and learn their numbers, read from a position, keep named checkpoints. The calls marked "blocks" touch storage and belong on a thread
-/// of their own.
+/// Append records and learn their numbers, read from a position, keep named checkpoints. The calls marked
+/// "blocks" touch storage and belong on a thread of their own.
 package protocol RecordLog: AnyObject, Sendable {
     /// The log's own number, random at its creation.
     var identity: UInt64 { get }

@@ -24,6 +24,11 @@ package struct SignatureError: Error, Sendable, Hashable, CustomStringConvertibl
 }
 
 extension SignatureError {
+    /// Nothing says who sent the request.
+    package static let missingAuthenticationToken = SignatureError(
+        .missingAuthenticationToken,
+        "Missing Authentication Token"
+    )
     static let unrecognizedClient = SignatureError(
         .unrecognizedClient,
         "The security token included in the request is invalid."

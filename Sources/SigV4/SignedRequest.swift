@@ -71,7 +71,7 @@ struct SignedRequest {
         if value("X-Amz-Signature") != nil || value("X-Amz-Algorithm") != nil {
             return try queryParts()
         }
-        throw SignatureError(.missingAuthenticationToken, "Missing Authentication Token")
+        throw .missingAuthenticationToken
     }
 
     private static func isASCII(_ text: String?) -> Bool {

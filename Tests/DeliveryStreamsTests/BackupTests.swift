@@ -14,7 +14,6 @@ import Testing
         private struct State {
             var isOpen = false
             var held: [CheckedContinuation<Void, Never>] = []
-            var watcher: CheckedContinuation<Void, Never>?
         }
         private let state = Mutex(State())
         let others = ScriptedStore()
@@ -22,26 +21,18 @@ import Testing
         func put(_ object: SpooledObject, as plan: ObjectPlan) async throws -> DeliveryOutcome {
             if plan.bucket == "backup" {
                 await withCheckedContinuation { continuation in
-                    let (isOpen, watcher) = state.withLock { state in
+                    let isOpen = state.withLock { state in
                         if !state.isOpen { state.held.append(continuation) }
-                        defer { state.watcher = nil }
-                        return (state.isOpen, state.watcher)
+                        return state.isOpen
                     }
-                    watcher?.resume()
                     if isOpen { continuation.resume() }
                 }
             }
             return try await others.put(object, as: plan)
         }
 
-        func whenHeld() async {
-            await withCheckedContinuation { continuation in
-                let isThere = state.withLock { state in
-                    if state.held.isEmpty { state.watcher = continuation }
-                    return !state.held.isEmpty
-                }
-                if isThere { continuation.resume() }
-            }
+        func whenHeld() async throws {
+            while state.withLock(\.held.isEmpty) { try await Task.sleep(for: .milliseconds(1)) }
         }
 
         func open() {
@@ -73,7 +64,7 @@ import Testing
         try await harness.create("other")
         try await registry.update("s") { Self.setBackup(true, &$0) }
         try await harness.put([Array("first".utf8)])
-        await store.whenHeld()
+        try await store.whenHeld()
         try await registry.update("s") { Self.setBackup(false, &$0) }
         let (attempts, attempt) = AsyncStream.makeStream(of: Void.self)
         async let back: Void = registry.update("s") { stream in

@@ -72,6 +72,15 @@ import Testing
         }
     }
 
+    private func target() throws -> DeliveryTarget {
+        DeliveryTarget(
+            version: 1,
+            destination: S3Destination(bucketARN: "arn:aws:s3:::bucket"),
+            bounds: BufferBounds(bytes: 1000, intervalSeconds: 0, maximumInFlight: 1),
+            template: try KeyTemplate("", as: .prefix)
+        )
+    }
+
     @Test(arguments: LogKind.allCases)
     func `nothing is sent before its entry is durable, nor forgotten before the checkpoint moves`(
         kind: LogKind
@@ -101,16 +110,10 @@ import Testing
             events,
             log
         )
-        let target = DeliveryTarget(
-            version: 1,
-            destination: S3Destination(bucketARN: "arn:aws:s3:::bucket"),
-            bounds: BufferBounds(bytes: 1000, intervalSeconds: 0, maximumInFlight: 1),
-            template: try KeyTemplate("", as: .prefix)
-        )
         let pipeline = try StreamPipeline(
             .source,
             of: "s",
-            settings: PipelineSettings(processor: ObjectProcessor(target), bucket: "bucket"),
+            settings: PipelineSettings(processor: ObjectProcessor(try target()), bucket: "bucket"),
             log: log,
             journal: journal,
             environment: environment
@@ -122,7 +125,7 @@ import Testing
             }
         }
         // Each failure is waited for, as long as it takes.
-        while events.all.withLock({ !$0.contains("forget behind 3") }) {
+        while !Task.isCancelled, events.all.withLock({ !$0.contains("forget behind 3") }) {
             time.advance(by: .seconds(70))
             await Task.yield()
         }

@@ -16,10 +16,8 @@ FREE = {
 
 # What processors of buffers are built on.
 ENGINE = {
-    "CKernels", "Platform", "JSON", "Records", "Compression", "Encryption", "Destinations",
+    "Platform", "JSON", "Records", "Compression", "Encryption", "Destinations",
 }  # fmt: skip
-# Targets that are to become others, importable as long as they exist: `Transforms` takes them.
-PROCESSORS = {"Processors", "TransformHost"}
 
 MAY_IMPORT: dict[str, set[str]] = {
     "CCurl": set(),
@@ -35,12 +33,12 @@ MAY_IMPORT: dict[str, set[str]] = {
     "Observability": {"Platform", "Records", "CoreMetrics"},
     "DurableLog": {"Records", "Platform", "Encryption", "Logging"},
     "Destinations": {
-        "Records", "JSON", "SigV4", "Egress", "Compression", "CKernels", "Platform", "Crypto",
+        "Records", "JSON", "SigV4", "Egress", "Compression", "Platform", "Crypto",
         *PROCESSES,
     },
-    "Delivery": ENGINE | PROCESSORS | {"Crypto", "Logging", "Metrics"},
+    "Delivery": ENGINE | {"Crypto", "Logging", "Metrics"},
     "Transforms": ENGINE
-    | {"Delivery", "Crypto", "Logging", "Metrics", "NIOCore", "NIOPosix", "NIOHTTP1"}
+    | {"CKernels", "Delivery", "Crypto", "Logging", "Metrics", "NIOCore", "NIOPosix", "NIOHTTP1"}
     | PROCESSES,
     "DeliveryStreams": ENGINE | {"Delivery", "Transforms", "Crypto", "Logging", "Metrics"},
     "HTTPServer": NIO
@@ -54,7 +52,6 @@ MAY_IMPORT: dict[str, set[str]] = {
     "Client": {"Records", "JSON", "Platform", "SigV4", "Egress", "Crypto"},
     "TestSupport": {"Records", "Platform"},
     "DeliveryTesting": ENGINE
-    | PROCESSORS
     | {
         "Delivery", "DeliveryStreams", "DurableLog", "Egress", "SigV4", "TestSupport", "Transforms",
         "Logging", "NIOCore", "NIOPosix",
@@ -64,12 +61,6 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "hydrant": {"HydrantCommand"},
     "simulate": {"DeliverySimulation"},
-    # Of before.
-    "Processors": {"Records", "JSON", "Compression", "Crypto"},
-    "TransformHost": {
-        "Records", "JSON", "Platform", "CKernels", "Logging", "NIOCore", "NIOPosix", "NIOHTTP1",
-        *PROCESSES,
-    },
 }  # fmt: skip
 # The assembly may import every target but those for tests, and what else a command line needs.
 MAY_IMPORT["HydrantCommand"] = (

@@ -57,7 +57,7 @@ import Testing
         await time.whenSleepers()
         #expect(pool.processes.idle == 1)
         await look()
-        while pool.processes.idle > 0 { await Task.yield() }
+        while !Task.isCancelled, pool.processes.idle > 0 { await Task.yield() }
         await host.shutDown()
     }
 

@@ -15,7 +15,7 @@ final class SetAside: Sendable {
     /// Keeps one stream's things in `folder`, which is created when it is needed.
     init(folder: String) { self.folder = folder }
 
-    /// Stores an object under its bucket and key, as it would have been delivered; a encrypted one stays
+    /// Stores an object under its bucket and key, as it would have been delivered; an encrypted one stays
     /// encrypted, and is named so.
     ///
     /// Blocks.

@@ -213,7 +213,7 @@ package struct Conformance: Sendable {
             do {
                 try await harness.eventually { try script.accepted.count + failed().count >= count }
                 try await harness.whenJournalIsEmpty()
-            } catch is CancellationError {
+            } catch is DeliveryHarness.TimeOver {
                 findings.append("not all records are anywhere")
             }
         }

@@ -159,7 +159,7 @@ final class OpenSearchDestination: RecordDestination {
         }
     }
 
-    /// Sends documents again, at once, as data streams want them.
+    /// Sends rejected documents again, at once, as data streams want them.
     private func create(
         _ places: [Int],
         of records: DeliveryRecords,
@@ -169,6 +169,8 @@ final class OpenSearchDestination: RecordDestination {
         var answer = first
         let second = try await send(records, places.map { items[$0] }, isCreate: true)
         for (index, place) in places.enumerated() {
+            // The first rejection stands: its cause was another one.
+            if case .refused = second.fates[index] { continue }
             answer.fates[place] = second.fates[index]
             answer.attempts[place] += second.attempts[index]
         }
