@@ -110,10 +110,14 @@ extension StreamRegistry {
         let document = try put(stream, over: active.document.revision)
         try active.delivery.update(stream)
         entries.withLock { entries in
-            // It may be in deletion by now: then the change goes with it.
-            guard case .active(var active) = entries[stream.name] else { return }
-            active.document = document
-            entries[stream.name] = .active(active)
+            switch entries[stream.name] {
+            case .active(var active):
+                active.document = document
+                entries[stream.name] = .active(active)
+            // The deletion waits for the change, and is of what it left.
+            case .deleting: entries[stream.name] = .deleting(document)
+            case .creating, nil: break
+            }
         }
         logger.info(
             "stream changed",

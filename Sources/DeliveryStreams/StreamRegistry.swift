@@ -306,12 +306,19 @@ package final class StreamRegistry: DeliveryStreamRegistry, RecordAppender, Send
         try? await changes.run { _ in }
         await active.delivery.stop()
         let discarded = active.delivery.pendingRecords
-        try await removeFiles(of: active.document)
+        try await removeFiles(of: document(inDeletion: name) ?? active.document)
         entries.withLock { $0[name] = nil }
         logger.info(
             "stream deleted",
             metadata: ["stream": "\(name)", "records_discarded": "\(discarded)"]
         )
+    }
+
+    /// The stream as the last change before its deletion left it.
+    private func document(inDeletion name: String) -> StreamDocument? {
+        entries.withLock { entries in
+            if case .deleting(let document) = entries[name] { document } else { nil }
+        }
     }
 
     /// A stream that a failure leaves is brought back.

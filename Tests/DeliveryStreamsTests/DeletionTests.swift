@@ -1,4 +1,5 @@
 import DeliveryTesting
+import Glibc
 import Platform
 import Records
 import TestSupport
@@ -85,6 +86,26 @@ import Testing
         harness.time.advance(by: .seconds(300))
         await store.whenPuts(1)
         #expect(text(store) == "kept")
+        await harness.stop()
+    }
+
+    @Test(arguments: LogKind.allCases)
+    func `a stream that is being changed is deleted behind the change`(logs: LogKind) async throws {
+        let harness = try await DeliveryHarness(ScriptedStore(), logs: logs)
+        try await harness.create(interval: 300)
+        let registry = harness.registry
+        let (changes, change) = AsyncStream.makeStream(of: Void.self)
+        async let changed: Void = registry.update("s") { stream in
+            change.yield()
+            // The change is on its way until the deletion has begun.
+            while (try? registry.describe("s").status) == .active { usleep(1000) }
+            stream.tags = [.init(key: "late", value: "x")]
+        }
+        for await _ in changes { break }
+        try await registry.delete("s")
+        try await changed
+        #expect(registry.list(after: nil, limit: 10).names.isEmpty)
+        #expect(try Folder.list(harness.folder("data/streams")).isEmpty)
         await harness.stop()
     }
 }
