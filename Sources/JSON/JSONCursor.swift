@@ -1,24 +1,26 @@
 /// A strict JSON reader (RFC 8259) over bytes that it does not own: it keeps a position, and each call
 /// is given the bytes.
-package struct JSONCursor {
+@usableFromInline package struct JSONCursor {
     /// Why the bytes are not JSON, or not the JSON that was expected.
-    package struct Failure: Error, CustomStringConvertible {
+    @usableFromInline package struct Failure: Error, CustomStringConvertible {
         /// What is wrong.
         package var reason: String
         /// At which byte.
         package var offset: Int
-        package var description: String { "\(reason) at byte \(offset)" }
+        @usableFromInline package var description: String { "\(reason) at byte \(offset)" }
     }
 
     /// The next byte to read.
-    package var at = 0
+    @usableFromInline package var at = 0
     let maximumDepth: Int
 
     /// A cursor at the first byte, which follows values in values as deep as `maximumDepth`.
     package init(maximumDepth: Int) { self.maximumDepth = maximumDepth }
 
     /// A failure at the next byte.
-    package func failure(_ reason: String) -> Failure { Failure(reason: reason, offset: at) }
+    @usableFromInline package func failure(_ reason: String) -> Failure {
+        Failure(reason: reason, offset: at)
+    }
 
     /// The next byte that is not white space; nil at the end.
     @inlinable package mutating func peek(_ json: Span<UInt8>) -> UInt8? {

@@ -1,5 +1,5 @@
 /// Lower-case hexadecimal digits, as signatures, hashes and identifiers are written.
-package enum Hexadecimal {
+@usableFromInline package enum Hexadecimal {
     @usableFromInline static let digits: StaticString = "0123456789abcdef"
 
     // MARK: Numbers
@@ -34,7 +34,7 @@ package enum Hexadecimal {
     // MARK: Bytes
 
     /// Appends the digits of some bytes.
-    package static func append(_ bytes: some Sequence<UInt8>, to text: inout [UInt8]) {
+    @inlinable package static func append(_ bytes: some Sequence<UInt8>, to text: inout [UInt8]) {
         let digits = digits.utf8Start
         for byte in bytes {
             text.append(digits[Int(byte >> 4)])
@@ -43,7 +43,7 @@ package enum Hexadecimal {
     }
 
     /// The digits of some bytes.
-    package static func text(_ bytes: some Sequence<UInt8>) -> String {
+    @inlinable package static func text(_ bytes: some Sequence<UInt8>) -> String {
         var text: [UInt8] = []
         text.reserveCapacity(64)
         append(bytes, to: &text)
@@ -51,7 +51,7 @@ package enum Hexadecimal {
     }
 
     /// The bytes that digits stand for; nil where there is anything else, or half a byte.
-    package static func bytes(
+    @inlinable package static func bytes(
         _ digits: some Collection<UInt8>,
         allowsCapitals: Bool = false
     ) -> [UInt8]? {

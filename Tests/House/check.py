@@ -22,7 +22,7 @@ EXCEPTIONS: dict[str, str] = {}
 MOST_EXCEPTIONS = 5
 
 DECLARATION = re.compile(
-    r"^(?P<indent> *)package (?:consuming |mutating |static |final |indirect |nonisolated |"
+    r"^(?P<indent> *)(?:@\w+ )*package (?:consuming |mutating |static |final |indirect |nonisolated |"
     r"convenience |private\(set\) |fileprivate\(set\) )*"
     r"(?P<kind>struct|class|enum|protocol|actor|func|var|let|init|typealias|subscript)\b(?P<rest>.*)"
 )
@@ -32,6 +32,9 @@ WITNESSES = re.compile(
 )
 CONFORMANCES = re.compile(
     r"(RecordLogs?|RecordLogInspection|BufferProcessor|BufferJournal|RecordAppender|DeliveryStreamRegistry|ObjectStore|Compressor|TimeSource|Service)\b"
+)
+INLINABLE_TYPE = re.compile(
+    r"(@usableFromInline package|public) (final )?(struct|class|enum|extension)\b"
 )
 
 
@@ -55,6 +58,18 @@ def undocumented(path: Path) -> list[str]:
             continue  # documented with the protocol
         found.append(f"{path.relative_to(ROOT)}:{number + 1}: no documentation: {line.strip()}")
     return found
+
+
+def inlinable_in_vain(path: Path) -> list[str]:
+    """Members marked to be inlined in other modules, of a type that the compiler keeps to its own.
+
+    A member of a package type is inlined elsewhere, and a generic one made for its types, only if the type
+    is `@usableFromInline`; the compiler says nothing.
+    """
+    text = path.read_text()
+    if "@inlinable package" not in text or INLINABLE_TYPE.search(text):
+        return []
+    return [f"{path.relative_to(ROOT)}: an @inlinable member, and no @usableFromInline type"]
 
 
 def misplaced() -> list[str]:
@@ -98,7 +113,7 @@ def problems() -> list[str]:
     found = []
     limits: list[size_limits.Problem] = []
     for path in paths:
-        found += undocumented(path)
+        found += undocumented(path) + inlinable_in_vain(path)
         limits += size_limits.file_problems(str(path.relative_to(ROOT)), path.read_text())
     limits += structural(paths)
     return found + without_exceptions(limits, EXCEPTIONS) + misplaced()
