@@ -75,8 +75,8 @@ class Sink(socketserver.ThreadingTCPServer):
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(answer)))
             self.end_headers()
+            self.server.took(lines // 2, length)  # first: who has the answer may ask for the sum
             self.wfile.write(answer)
-            self.server.took(lines // 2, length)
 
         def log_message(self, *_) -> None:
             pass
