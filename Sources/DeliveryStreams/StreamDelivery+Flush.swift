@@ -16,7 +16,7 @@ extension StreamDelivery {
         _ number: UInt64?
     ) throws(FirehoseError) -> (number: UInt64, pending: UInt64)? {
         guard !main.pipeline.isParked else { return nil }
-        let (outcome, backup) = parts.withLock { ($0.outcome, $0.backup) }
+        let (stage, outcome, backup) = parts.withLock { ($0.stage, $0.outcome, $0.backup) }
         let found = flushes.target(number, upTo: log.tail) { old in
             main.pipeline.hasPassed(old.source)
                 && backup?.pipeline.hasPassed(old.source) ?? true
@@ -26,6 +26,8 @@ extension StreamDelivery {
         guard let target = found else {
             throw FirehoseError(.limitExceeded, "Too many flushes of the stream are under way.")
         }
+        // The stream's own log waits for it.
+        if stage == nil, let outcome { _ = outcome.way.pipeline.flush(to: outcome.log.log.tail) }
         var pending = main.pipeline.flush(to: target.source)
         if let backup { pending = max(pending, backup.pipeline.flush(to: target.source)) }
         guard let outcome else { return (target.number, pending) }

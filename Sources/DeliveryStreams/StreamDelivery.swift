@@ -99,7 +99,8 @@ final class StreamDelivery: Sendable {
         let main = try StreamPipeline(
             .source,
             of: stream.name,
-            settings: isProgressUnknown ? .parked : try .of(.source, stream, stage),
+            settings: isProgressUnknown
+                ? .parked : try Self.settings(stream, stage, outcome?.log),
             log: log,
             journal: journal.journal,
             environment: environment.delivery,
@@ -213,6 +214,19 @@ final class StreamDelivery: Sendable {
         )
     }
 
+    /// What becomes of the stream's own log: behind what was transformed before, where it is no more.
+    private static func settings(
+        _ stream: DeliveryStream,
+        _ stage: TransformStage?,
+        _ outcome: OutcomeLog?
+    ) throws -> PipelineSettings {
+        var settings = try PipelineSettings.of(.source, stream, stage)
+        if stage == nil, let outcome {
+            settings.processor = OutcomeBarrier(before: settings.processor, outcome)
+        }
+        return settings
+    }
+
     private static func outcome(
         _ stream: DeliveryStream,
         _ log: OutcomeLog,
@@ -305,7 +319,7 @@ final class StreamDelivery: Sendable {
         try old.outcome?.way.pipeline.update(.of(.outcome, stream, nil))
         try old.backup?.pipeline.update(.of(.backup, stream, nil))
         main.pipeline.update(
-            isProgressUnknown ? .parked : try .of(.source, stream, stage)
+            isProgressUnknown ? .parked : try Self.settings(stream, stage, old.outcome?.log)
         )
         if let former = old.stage, former !== stage { former.retire() }
         parts.withLock { [stage] in $0.stage = stage }

@@ -5,6 +5,7 @@ import Foundation
 import JSON
 import Platform
 import Records
+import Synchronization
 import TestSupport
 import Testing
 
@@ -93,6 +94,66 @@ import Testing
         try await untilStored(3, store, harness)
         #expect(texts(store) == "abc")
         #expect(store.puts[0].plan.key.contains("s-1-2026-07-13-14-05-06-"))
+        await harness.stop()
+    }
+
+    /// The content of each PUT that succeeded, in order, from when processing is switched off on.
+    private func switchOff(
+        _ store: ScriptedStore,
+        _ harness: DeliveryHarness,
+        restarts: Bool = false
+    ) async throws -> [String] {
+        try await harness.create(interval: 60, processors: [Self.commas])
+        try await harness.put([Array("a,b".utf8)])
+        try await harness.eventually { try outcomeRecords(harness) > 0 }
+        try await harness.registry.update("s") {
+            $0.destination.members["ProcessingConfiguration"] = nil
+        }
+        if restarts { try await harness.restart(store) }
+        try await harness.put([Array("c".utf8)])
+        try await untilStored(3, store, harness)
+        return store.puts.map { String(decoding: $0.content, as: UTF8.self) }
+    }
+
+    private func outcomeRecords(_ harness: DeliveryHarness) throws -> UInt64 {
+        guard case .active(let active) = harness.registry.entries.withLock({ $0["s"] }) else {
+            return 0
+        }
+        return active.delivery.parts.withLock { $0.outcome?.log.log.tail.records ?? 0 }
+    }
+
+    @Test(arguments: [false, true], LogKind.allCases)
+    func `records put after processing is switched off do not overtake those transformed before`(
+        restarts: Bool,
+        logs: LogKind
+    ) async throws {
+        // What was transformed fails five times.
+        let store = ScriptedStore { put, _ in
+            put < 5 ? .failed(DeliveryFailure(code: "Busy", message: "busy")) : .delivered
+        }
+        let harness = try await DeliveryHarness(store, logs: logs)
+        let contents = try await switchOff(store, harness, restarts: restarts)
+        #expect(contents == Array(repeating: "ab", count: 6) + ["c"])
+        #expect(texts(store) == "abc")
+        await harness.stop()
+    }
+
+    @Test func `a flush after processing is switched off sends what was transformed as well`()
+        async throws
+    {
+        let store = ScriptedStore()
+        let harness = try await DeliveryHarness(store)
+        try await harness.create(interval: 900, processors: [Self.commas])
+        try await harness.put([Array("a,b".utf8)])
+        try await harness.eventually { try outcomeRecords(harness) > 0 }
+        try await harness.registry.update("s") {
+            $0.destination.members["ProcessingConfiguration"] = nil
+        }
+        try await harness.put([Array("c".utf8)])
+        _ = try harness.registry.flush("s", token: nil)
+        // No time goes by.
+        await store.whenPuts(2)
+        #expect(texts(store) == "abc")
         await harness.stop()
     }
 

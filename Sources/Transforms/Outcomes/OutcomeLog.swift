@@ -125,6 +125,11 @@ package final class OutcomeLog: Sendable {
         try log.moveCheckpoint(of: Self.progressReader, to: passed)
     }
 
+    /// Whether all that is in it is delivered.
+    var isDelivered: Bool {
+        log.checkpoint(of: PipelineRole.outcome.reader).position >= log.tail.position
+    }
+
     /// Bytes that wait for their delivery.
     var waitingBytes: UInt64 {
         let passed = log.checkpoint(of: PipelineRole.outcome.reader).bytes
