@@ -18,7 +18,7 @@ package struct DeliveryOptions: Sendable {
     /// The keys that copies of encrypted records are encrypted with.
     package var masterKeys: MasterKeys?
     /// Makes destinations that take records; without it, streams have those that take objects alone.
-    package var recordDestinations: RecordDestinations?
+    package var recordDestinations: (any RecordDestinationFactory)?
     /// Loads warehouses; without it, objects and manifests are written alone.
     package var copies: CopyService?
     /// Where numbers for an operator go.
@@ -33,7 +33,7 @@ package struct DeliveryOptions: Sendable {
         compressionLevel: Int = 1,
         retryDelays: RetryDelays = RetryDelays(),
         masterKeys: MasterKeys? = nil,
-        recordDestinations: RecordDestinations? = nil,
+        recordDestinations: (any RecordDestinationFactory)? = nil,
         copies: CopyService? = nil,
         metrics: any MetricsFactory = MetricsSystem.factory,
         time: any TimeSource = SystemTime()

@@ -6,7 +6,7 @@ package import Transforms
 package struct StreamAdmission: Sendable {
     private let policy: StreamPolicy
     private let logs: any RecordLogInspection
-    private let destinations: RecordDestinations?
+    private let destinations: (any RecordDestinationFactory)?
     private let transforms: TransformHost?
     private let time: any TimeSource
 
@@ -21,7 +21,7 @@ package struct StreamAdmission: Sendable {
     package init(
         policy: StreamPolicy,
         logs: any RecordLogInspection,
-        destinations: RecordDestinations?,
+        destinations: (any RecordDestinationFactory)?,
         transforms: TransformHost?,
         time: any TimeSource
     ) {

@@ -28,7 +28,10 @@ enum StreamRules {
             }
             return
         }
-        guard let destination = try stream.destination.objects else { return }
+        guard let destination = try stream.destination.objects else {
+            let member = stream.destination.kind.configurationMember
+            throw FirehoseError(.invalidArgument, "\(member).S3Configuration must be specified")
+        }
         let processing = try processing(of: stream)
         let failedType = ErrorOutputType(of: stream.destination.kind)
         let path = stream.destination.kind.isS3 ? "" : "S3Configuration."

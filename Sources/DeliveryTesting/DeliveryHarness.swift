@@ -18,7 +18,7 @@ package final class DeliveryHarness {
         /// How long after the first attempt an object is set aside.
         package var retryDuration: Duration
         /// Makes destinations that take records.
-        package var recordDestinations: RecordDestinations?
+        package var recordDestinations: (any RecordDestinationFactory)?
         /// Loads warehouses.
         package var copies: CopyService?
         /// Where configurations of streams are; nil for the data folder.
@@ -28,7 +28,7 @@ package final class DeliveryHarness {
         package init(
             store: any ObjectStore,
             retryDuration: Duration = .seconds(86400),
-            recordDestinations: RecordDestinations? = nil,
+            recordDestinations: (any RecordDestinationFactory)? = nil,
             copies: CopyService? = nil,
             streams: (any StreamStore)? = nil
         ) {

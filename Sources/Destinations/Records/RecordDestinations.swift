@@ -3,8 +3,21 @@ package import Platform
 package import Records
 package import SigV4
 
-/// Makes destinations that take records, out of their configuration.
-package struct RecordDestinations: Sendable {
+/// Makes destinations that take records, out of their configuration; a test that scripts one which is
+/// reached by no connection has another.
+package protocol RecordDestinationFactory: Sendable {
+    /// The destination that a stream's configuration describes.
+    ///
+    /// - Throws: InvalidArgument where its endpoint is no URL, or asks for credentials that there are
+    ///   none of, or where there is no such destination.
+    func make(
+        _ configuration: DestinationConfiguration,
+        stream: String
+    ) throws(FirehoseError) -> any RecordDestination
+}
+
+/// Makes all that are in the table of destinations.
+package struct RecordDestinations: RecordDestinationFactory {
     /// What one is made with beside its configuration.
     struct Context: Sendable {
         var client: HTTPClient
@@ -47,10 +60,7 @@ package struct RecordDestinations: Sendable {
         self.identity = identity
     }
 
-    /// The destination that a stream's configuration describes.
-    ///
-    /// - Throws: InvalidArgument where its endpoint is no URL, or asks for credentials that there are
-    ///   none of, or where there is no such destination.
+    /// By the line of its kind; see the protocol.
     package func make(
         _ configuration: DestinationConfiguration,
         stream: String

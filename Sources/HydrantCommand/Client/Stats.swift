@@ -1,5 +1,6 @@
 internal import ArgumentParser
 internal import Client
+internal import Destinations
 internal import Foundation
 internal import JSON
 internal import Records
@@ -103,9 +104,15 @@ struct StreamStats {
     /// By name and pipeline.
     fileprivate(set) var pipelines: [String: Double] = [:]
 
-    private static let places = [
-        "s3", "amazon_open_search_service", "http_endpoint", "splunk", "redshift",
-    ]
+    /// What the names of a place's metrics begin with; several kinds may share it.
+    private static let places = Set(DestinationType.all.map(\.metricsName))
+    private static let buckets = Set(metricsNames { if case .objects = $0 { true } else { false } })
+    private static let warehouses = metricsNames {
+        if case .warehouse = $0 { true } else { false }
+    }
+
+    private static func metricsNames(where isRight: (DestinationType.Delivery) -> Bool) -> [String]
+    { DestinationType.all.filter { isRight($0.delivery) }.map(\.metricsName) }
 
     private subscript(name: String) -> Int { Self.whole(sums[name]) }
 
@@ -115,9 +122,9 @@ struct StreamStats {
 
     /// Records that are where they should be; objects of a warehouse count when it has loaded them.
     private var delivered: Int {
-        let isWarehouse = sums["delivery_to_redshift_requests_total"] != nil
-        return Self.places.filter { !isWarehouse || $0 != "s3" }
-            .reduce(0) { $0 + self["delivery_to_\($1)_records_total"] }
+        let isWarehouse = Self.warehouses.contains { sums["\($0)_requests_total"] != nil }
+        return (isWarehouse ? Self.places.subtracting(Self.buckets) : Self.places)
+            .reduce(0) { $0 + self["\($1)_records_total"] }
     }
 
     private var state: String {
