@@ -65,10 +65,16 @@ package final class DeliveryHarness {
     package init(
         _ parts: Parts,
         time: ManualTime = ManualTime(),
-        logs kind: LogKind = .files
+        logs kind: LogKind = .files,
+        freeBytes: @escaping @Sendable (String) -> UInt64? = Folder.freeBytes
     ) throws {
         self.time = time
-        logs = TestLogs(kind, spareFolder: folder("data/spare"), time: time)
+        logs = TestLogs(
+            kind,
+            spareFolder: folder("data/spare"),
+            time: time,
+            freeBytes: freeBytes
+        )
         let (registry, data) = try Self.start(folder, logs, parts, time)
         self.registry = registry
         self.data = data

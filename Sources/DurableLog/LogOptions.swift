@@ -20,8 +20,10 @@ package struct LogOptions: Sendable {
     package var segmentBytes: UInt64
     /// Undelivered bytes on disk at which a stream takes no more.
     package var maximumLogBytes: UInt64
-    /// Free disk below which no log grows.
-    package var minimumFreeDiskBytes: UInt64
+    /// How much of the disk the log leaves.
+    var diskFloor = DiskFloor.intake
+    /// How much of the disk is free, of the file system that holds a path; nil where it cannot be told.
+    package var freeBytes: @Sendable (String) -> UInt64?
     /// Appended bytes that may wait for the disk, for each stream.
     package var maximumQueuedBytes: Int
     /// Bytes that are written before one sync.
@@ -43,7 +45,7 @@ package struct LogOptions: Sendable {
         firstSegmentBytes: UInt64 = Limits.firstSegmentBytes,
         segmentBytes: UInt64 = Limits.segmentBytes,
         maximumLogBytes: UInt64 = Limits.defaultMaximumLogBytesPerStream,
-        minimumFreeDiskBytes: UInt64 = Limits.minimumFreeDiskBytes,
+        freeBytes: @escaping @Sendable (String) -> UInt64? = Folder.freeBytes,
         maximumQueuedBytes: Int = Limits.maximumQueuedAppendBytes,
         maximumGroupBytes: Int = Limits.maximumGroupBytes,
         masterKeys: MasterKeys? = nil,
@@ -56,7 +58,7 @@ package struct LogOptions: Sendable {
         self.firstSegmentBytes = firstSegmentBytes
         self.segmentBytes = segmentBytes
         self.maximumLogBytes = maximumLogBytes
-        self.minimumFreeDiskBytes = minimumFreeDiskBytes
+        self.freeBytes = freeBytes
         self.maximumQueuedBytes = maximumQueuedBytes
         self.maximumGroupBytes = maximumGroupBytes
         self.masterKeys = masterKeys

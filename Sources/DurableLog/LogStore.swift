@@ -36,7 +36,10 @@ package final class LogStore: RecordLogs, Sendable {
     /// Opens the log in a folder; see `RecordLogs`.
     func openLog(_ folder: String, for use: LogUse) throws(LogError) -> StreamLog {
         var options = options
-        if !use.isBounded { options.maximumLogBytes = .max }
+        if !use.isIntake {
+            options.maximumLogBytes = .max
+            options.diskFloor = .outcomes
+        }
         var use = use
         if options.encryptsAll { use.isEncrypted = true }
         return try StreamLog(

@@ -229,14 +229,27 @@ extension StreamLog {
     )
         throws(SystemError) -> Segment
     {
-        if let free = Folder.freeBytes(at: folder), free < options.minimumFreeDiskBytes {
-            throw SystemError(.allocate, path: folder, code: ENOSPC)
-        }
-        let usual = isFirst ? options.firstSegmentBytes : options.segmentBytes
-        let capacity = max(usual, UInt64(SegmentHeader.byteCount) + bytes)
+        let needed = UInt64(SegmentHeader.byteCount) + bytes
+        var capacity = max(isFirst ? options.firstSegmentBytes : options.segmentBytes, needed)
         let path = folder + "/" + Segment.name(base: mark.position.offset)
         var spare: String?
+        // It has its place on the disk already.
         if capacity == options.segmentBytes { spare = pool.take() }
+        if spare == nil, let free = options.freeBytes(folder) {
+            let isDelivered = checkpoints.withLock {
+                $0.values.contains { $0.position >= mark.position }
+            }
+            let space = DiskSpace(
+                free: free,
+                usual: capacity,
+                needed: needed,
+                isDelivered: isDelivered
+            )
+            guard let allowed = options.diskFloor.capacity(space) else {
+                throw SystemError(.allocate, path: folder, code: ENOSPC)
+            }
+            capacity = allowed
+        }
         let temporary = spare ?? path + ".new"
         let file = try File(temporary, spare == nil ? .replace : .update, fault: options.fault)
         if spare == nil { try file.preallocate(capacity) }

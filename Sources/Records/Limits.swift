@@ -80,8 +80,14 @@ package enum Limits {
     package static let cachedSegments = 4
     /// Undelivered bytes that one stream may hold on disk by default.
     package static let defaultMaximumLogBytesPerStream: UInt64 = 64 * 1024 * 1024 * 1024
-    /// Free disk below which no log grows, so that checkpoints and spool files can still be written.
+    /// Free disk below which no log takes more from producers: what is delivered needs the rest.
     package static let minimumFreeDiskBytes: UInt64 = 512 * 1024 * 1024
+    /// Free disk below which no more of a stream is transformed while something that was waits for its
+    /// delivery: room for the spool file of the largest object, twice.
+    package static let minimumFreeDiskBytesForOutcomes: UInt64 = 256 * 1024 * 1024
+    /// Free disk that no log takes at all: for checkpoints, journal entries and what is kept of failed
+    /// records.
+    package static let reservedDiskBytes: UInt64 = 16 * 1024 * 1024
 
     /// Batches that are being transformed at one time, all streams together, by default: each may hold
     /// some 20 MB, and a process.

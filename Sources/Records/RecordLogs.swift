@@ -31,20 +31,21 @@ package struct LogUse: Sendable {
     package var floors: [LogMark]
     /// Whether what is appended is encrypted.
     package var isEncrypted: Bool
-    /// Whether the bound on a log's bytes holds; where it does not, the caller sees to it that the log
-    /// does not grow without end.
-    package var isBounded: Bool
+    /// Whether producers fill it: the bounds on intake hold, on a log's bytes and on the disk. Where they
+    /// do not, it is on the way out, and must grow before anything is let go of: it may use what intake
+    /// leaves, and the caller sees to it that it does not grow without end.
+    package var isIntake: Bool
 
     /// A use.
     package init(
         readers: [String],
         floors: [LogMark] = [],
         isEncrypted: Bool = false,
-        isBounded: Bool = true
+        isIntake: Bool = true
     ) {
         self.readers = readers
         self.floors = floors
         self.isEncrypted = isEncrypted
-        self.isBounded = isBounded
+        self.isIntake = isIntake
     }
 }

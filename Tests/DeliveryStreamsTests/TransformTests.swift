@@ -157,6 +157,27 @@ import Testing
         await harness.stop()
     }
 
+    @Test(arguments: [496, 100, 20])
+    func `a disk that is full for producers is drained through a transform`(
+        freeMebibytes: UInt64
+    ) async throws {
+        let store = ScriptedStore()
+        let free = Mutex<UInt64>(.max)
+        let harness = try DeliveryHarness(.init(store: store)) { _ in free.withLock { $0 } }
+        try await harness.create(interval: 900)
+        for _ in 0..<8 {
+            try await harness.put([Array(repeating: UInt8(ascii: "x"), count: 500_000)])
+        }
+        free.withLock { $0 = freeMebibytes << 20 }
+        try await harness.registry.update("s") {
+            $0.destination.members["ProcessingConfiguration"] = [
+                "Enabled": true, "Processors": [Self.commas],
+            ]
+        }
+        try await untilStored(4_000_000, store, harness)
+        await harness.stop()
+    }
+
     @Test(arguments: LogKind.allCases)
     func `after a crash in the middle of a batch, only the rest of it is transformed`(
         logs: LogKind

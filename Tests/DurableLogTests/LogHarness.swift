@@ -28,7 +28,6 @@ final class LogHarness {
             firstSegmentBytes: firstSegmentBytes,
             segmentBytes: segmentBytes,
             maximumLogBytes: maximumLogBytes,
-            minimumFreeDiskBytes: 0,
             masterKeys: masterKeys,
             time: time,
             fault: fault

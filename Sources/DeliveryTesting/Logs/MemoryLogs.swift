@@ -33,7 +33,7 @@ package final class MemoryLogs: RecordLogs {
         content.begin(use)
         return MemoryLog(
             content,
-            maximumLogBytes: use.isBounded ? maximumLogBytes : .max,
+            maximumLogBytes: use.isIntake ? maximumLogBytes : .max,
             time: time
         )
     }

@@ -1,5 +1,6 @@
 internal import DurableLog
 internal import Logging
+internal import Platform
 package import Records
 package import TestSupport
 
@@ -17,15 +18,19 @@ package final class TestLogs {
     private let time: ManualTime
     private let maximumLogBytes: UInt64
     private let memory: MemoryLogs?
+    private let freeBytes: @Sendable (String) -> UInt64?
     private var store: LogStore?
 
-    /// Logs of a kind, small enough that little fills a segment; files keep spare segments in a folder.
+    /// Logs of a kind, small enough that little fills a segment; files keep spare segments in a folder,
+    /// on a disk with so many `freeBytes`.
     package init(
         _ kind: LogKind,
         spareFolder: String,
         time: ManualTime,
-        maximumLogBytes: UInt64 = .max
+        maximumLogBytes: UInt64 = .max,
+        freeBytes: @escaping @Sendable (String) -> UInt64? = Folder.freeBytes
     ) {
+        self.freeBytes = freeBytes
         self.spareFolder = spareFolder
         self.time = time
         self.maximumLogBytes = maximumLogBytes
@@ -42,7 +47,7 @@ package final class TestLogs {
                 firstSegmentBytes: 64 * 1024,
                 segmentBytes: 1024 * 1024,
                 maximumLogBytes: maximumLogBytes,
-                minimumFreeDiskBytes: 0,
+                freeBytes: freeBytes,
                 time: time
             ),
             logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }

@@ -33,7 +33,7 @@ package final class OutcomeLog: Sendable {
                 floors: floors,
                 isEncrypted: isEncrypted,
                 // One batch may become more than any bound; between batches, `TransformStage` waits.
-                isBounded: false
+                isIntake: false
             )
         )
     }
