@@ -62,6 +62,8 @@ struct SegmentHeader: Equatable {
 /// A segment file and what the log knows of it.
 struct Segment {
     static let suffix = ".segment"
+    /// Behind the name of one that is being made.
+    static let unfinishedSuffix = ".new"
 
     var file: File
     /// The offset of the first frame.

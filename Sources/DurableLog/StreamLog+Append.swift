@@ -221,6 +221,33 @@ extension StreamLog {
         return segment
     }
 
+    /// A used segment to write over, or how large a new one is to be.
+    private func space(
+        for bytes: UInt64,
+        at mark: LogMark,
+        isFirst: Bool
+    ) throws(SystemError) -> (spare: String?, capacity: UInt64) {
+        let needed = UInt64(SegmentHeader.byteCount) + bytes
+        let usual = max(isFirst ? options.firstSegmentBytes : options.segmentBytes, needed)
+        if usual == options.segmentBytes, let spare = pool.take() { return (spare, usual) }
+        guard let free = options.freeBytes(folder) else { return (nil, usual) }
+        let isDelivered = checkpoints.withLock {
+            $0.values.contains { $0.position >= mark.position }
+        }
+        let space = DiskSpace(
+            free: free,
+            usual: usual,
+            needed: needed,
+            isDelivered: isDelivered
+        )
+        if let capacity = options.diskFloor.capacity(space) { return (nil, capacity) }
+        // It has its place on the disk already, whatever the floor.
+        if needed <= options.segmentBytes, let spare = pool.take() {
+            return (spare, options.segmentBytes)
+        }
+        throw SystemError(.allocate, path: folder, code: ENOSPC)
+    }
+
     /// Makes a segment's file: header and size are durable before it gets its name.
     private func beginSegment(
         at mark: LogMark,
@@ -229,33 +256,21 @@ extension StreamLog {
     )
         throws(SystemError) -> Segment
     {
-        let needed = UInt64(SegmentHeader.byteCount) + bytes
-        var capacity = max(isFirst ? options.firstSegmentBytes : options.segmentBytes, needed)
         let path = folder + "/" + Segment.name(base: mark.position.offset)
-        var spare: String?
-        // It has its place on the disk already.
-        if capacity == options.segmentBytes { spare = pool.take() }
-        if spare == nil, let free = options.freeBytes(folder) {
-            let isDelivered = checkpoints.withLock {
-                $0.values.contains { $0.position >= mark.position }
-            }
-            let space = DiskSpace(
-                free: free,
-                usual: capacity,
-                needed: needed,
-                isDelivered: isDelivered
-            )
-            guard let allowed = options.diskFloor.capacity(space) else {
-                throw SystemError(.allocate, path: folder, code: ENOSPC)
-            }
-            capacity = allowed
+        let (spare, capacity) = try space(for: bytes, at: mark, isFirst: isFirst)
+        let temporary = spare ?? path + Segment.unfinishedSuffix
+        do throws(SystemError) {
+            let mode: File.Mode = spare == nil ? .replace : .update
+            let file = try File(temporary, mode, fault: options.fault)
+            if spare == nil { try file.preallocate(capacity) }
+            try file.write(SegmentHeader(logIdentity: identity, base: mark).encoded, at: 0)
+            try file.sync()
+            try Folder.rename(temporary, to: path)
+        } catch {
+            // What a disk that is full gave of it is of use to others.
+            do { try Folder.remove(temporary) } catch { logger.debug("\(error)") }
+            throw error
         }
-        let temporary = spare ?? path + ".new"
-        let file = try File(temporary, spare == nil ? .replace : .update, fault: options.fault)
-        if spare == nil { try file.preallocate(capacity) }
-        try file.write(SegmentHeader(logIdentity: identity, base: mark).encoded, at: 0)
-        try file.sync()
-        try Folder.rename(temporary, to: path)
         try Folder.sync(folder)
         let named = try File(path, .update, fault: options.fault)
         return Segment(file: named, base: mark.position.offset, end: nil, capacity: capacity)

@@ -64,6 +64,9 @@ extension LogRecovery {
 
     private mutating func openSegments(_ folder: String, _ fault: File.Fault?) throws(SystemError) {
         for name in try Folder.list(folder) {
+            if name.hasSuffix(Segment.suffix + Segment.unfinishedSuffix) {
+                try Folder.remove(folder + "/" + name)
+            }
             guard let base = Segment.base(ofName: name) else { continue }
             let file = try File(folder + "/" + name, .update, fault: fault)
             segments.append(Segment(file: file, base: base, end: nil, capacity: try file.size()))

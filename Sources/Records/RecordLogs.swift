@@ -31,9 +31,10 @@ package struct LogUse: Sendable {
     package var floors: [LogMark]
     /// Whether what is appended is encrypted.
     package var isEncrypted: Bool
-    /// Whether producers fill it: the bounds on intake hold, on a log's bytes and on the disk. Where they
-    /// do not, it is on the way out, and must grow before anything is let go of: it may use what intake
-    /// leaves, and the caller sees to it that it does not grow without end.
+    /// Whether producers fill it, and the bounds on intake hold: on a log's bytes, and on the disk.
+    ///
+    /// One that they do not fill is on the way out, and must grow before anything is let go of: it may use
+    /// what intake leaves, and the caller sees to it that it does not grow without end.
     package var isIntake: Bool
 
     /// A use.

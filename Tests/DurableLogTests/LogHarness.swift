@@ -113,6 +113,10 @@ final class LogHarness {
         }
     }
 
+    var unfinishedFiles: [String] {
+        get throws { try Folder.list(folder("log")).filter { $0.hasSuffix(".new") } }
+    }
+
     /// Changes bytes of a segment file at an offset of the log.
     func overwrite(_ path: String, at offset: UInt64, with bytes: [UInt8]) throws {
         let name = String(path.split(separator: "/").last ?? "")

@@ -17,6 +17,23 @@ import Testing
         [UInt8(number & 255), UInt8(number >> 8)] + [UInt8](repeating: 7, count: count - 2)
     }
 
+    @Test func `a segment that was being made takes no room after a crash or an error`()
+        async throws
+    {
+        let fails = Atomic(true)
+        let harness = try LogHarness(fault: { call, _ in
+            call == .allocate && fails.load(ordering: .relaxed) ? EIO : nil
+        })
+        await #expect(throws: FirehoseError.self) { try await harness.append([[1]]) }
+        #expect(try harness.unfinishedFiles == [])
+        fails.store(false, ordering: .relaxed)
+        _ = try await harness.append([[1]])
+        try Folder.replaceFile(harness.folder("log/00000000000000ff.segment.new"), with: [1])
+        try harness.reopen()
+        #expect(try harness.unfinishedFiles == [])
+        #expect(try harness.read().records == [[1]])
+    }
+
     @Test func `a torn tail is cut, wherever it is torn`() async throws {
         var generator = SeededGenerator(seed: 31)
         for _ in 0..<60 {
