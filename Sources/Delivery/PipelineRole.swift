@@ -1,5 +1,5 @@
 /// Which of a stream's logs a pipeline empties, and where to.
-package enum PipelineRole: String, Sendable {
+package enum PipelineRole: String, Sendable, CaseIterable {
     /// The stream's own log, to the destination or to a transform.
     case source
     /// What was transformed, to the destination.

@@ -26,25 +26,37 @@ final class FileStreamStore: StreamStore {
 
     init(_ folder: DataFolder) { self.folder = folder }
 
-    func load() throws -> [StreamDocument] {
+    func load() throws -> [StoredStream] {
         try Folder.list(folder.streams).filter { $0.hasSuffix(DataFolder.streamSuffix) }
-            .map { name in
-                let path = folder.streams + "/" + name
-                let stream = try StreamFile.load(path)
-                guard path == folder.stream(stream.name) else {
-                    throw StreamFile.Failure(
-                        description: "the configuration in \(path) is of the stream "
-                            + "\(stream.name): rename the folder to "
-                            + "\(stream.name)\(DataFolder.streamSuffix)"
-                    )
-                }
+            .map { file in
+                let name = String(file.dropLast(DataFolder.streamSuffix.count))
+                let (stream, failure) = try load(name)
                 let revision = state.withLock { state in
                     let revision = state.nextRevision()
-                    state.entries[stream.name] = .stored(revision: revision)
+                    state.entries[name] = .stored(revision: revision)
                     return revision
                 }
-                return StreamDocument(stream: stream, revision: revision)
+                return StoredStream(
+                    StreamDocument(stream: stream, revision: revision),
+                    failure: failure
+                )
             }
+    }
+
+    /// A stream, or why it is none.
+    private func load(_ name: String) throws -> (DeliveryStream, failure: String?) {
+        let path = folder.stream(name)
+        let failure: String
+        do {
+            let stream = try StreamFile.load(path)
+            if stream.name == name { return (stream, nil) }
+            failure =
+                "the configuration in \(path) is of the stream \(stream.name): rename the "
+                + "folder to \(stream.name)\(DataFolder.streamSuffix)"
+        } catch let error as StreamFile.Failure where !error.isOfLaterVersion {
+            failure = "\(error)"
+        }
+        return (.unknown(name), failure)
     }
 
     func contains(_ name: String) -> Bool { Folder.exists(folder.stream(name)) }

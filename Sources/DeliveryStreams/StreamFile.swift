@@ -7,8 +7,9 @@ internal import Records
 /// Only its owner may read it, as passwords of destinations are in it.
 enum StreamFile {
     /// A configuration that cannot be read, and why.
-    struct Failure: Error, CustomStringConvertible {
+    struct Failure: StoredFormatError, CustomStringConvertible {
         var description: String
+        var isOfLaterVersion = false
     }
 
     private struct Version: Decodable {
@@ -30,8 +31,14 @@ enum StreamFile {
             case 1: return try readFormat1(bytes)
             case 2: return try decoder.decode(Document.self, from: Data(bytes)).stream
             case let version:
-                throw Failure(description: "it is of format \(version), later than 2")
+                throw Failure(
+                    description: "the configuration \(path) is of format \(version), later than 2: "
+                        + "start the version of hydrant that wrote it",
+                    isOfLaterVersion: true
+                )
             }
+        } catch let error as Failure {
+            throw error
         } catch {
             throw Failure(description: "the configuration \(path) cannot be read: \(error)")
         }

@@ -97,13 +97,11 @@ package struct StreamInspection: DeliveryStreamRegistry {
         try admission.check(stream)
     }
 
-    package func describe(
-        _ name: String
-    ) throws(FirehoseError) -> (stream: DeliveryStream, status: DeliveryStreamStatus) {
+    package func describe(_ name: String) throws(FirehoseError) -> DescribedStream {
         guard let stream = streams[name] else {
             throw .notFound(name, account: identity.account)
         }
-        return (stream, .active)
+        return DescribedStream(stream, .active)
     }
 
     package func list(after start: String?, limit: Int) -> (names: [String], hasMore: Bool) {

@@ -11,6 +11,7 @@ final class StreamMetrics: Sendable {
     private let incomingBytes: Counter
     private let incomingPutRequests: Counter
     private let throttledRecords: Counter
+    private let quarantine: QuarantineGauge
     private let stream: String
     private let factory: any MetricsFactory
     /// Made when they are first needed: most producers use one of the two.
@@ -33,6 +34,7 @@ final class StreamMetrics: Sendable {
         incomingBytes = counter("hydrant_incoming_bytes_total")
         incomingPutRequests = counter("hydrant_incoming_put_requests_total")
         throttledRecords = counter("hydrant_throttled_records_total")
+        quarantine = QuarantineGauge(stream, 0, factory)
         self.stream = stream
         self.factory = factory
     }
@@ -108,6 +110,7 @@ final class StreamMetrics: Sendable {
     /// What each metric means.
     static let help = [
         "hydrant_incoming_records_total": "Records that were put and are on disk.",
+        "hydrant_stream_quarantined": "1 for a stream that cannot be opened; the others run.",
         "hydrant_incoming_bytes_total": "Bytes of those records.",
         "hydrant_incoming_put_requests_total": "Puts that were answered with records on disk.",
         "hydrant_throttled_records_total": "Records that were told to slow down.",

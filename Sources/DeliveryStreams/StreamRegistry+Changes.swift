@@ -116,7 +116,7 @@ extension StreamRegistry {
                 entries[stream.name] = .active(active)
             // The deletion waits for the change, and is of what it left.
             case .deleting: entries[stream.name] = .deleting(document)
-            case .creating, nil: break
+            case .creating, .quarantined, nil: break
             }
         }
         logger.info(
@@ -141,6 +141,8 @@ extension StreamRegistry {
         case .active(let active): return active
         case .creating, .deleting:
             throw FirehoseError(.resourceInUse, "Firehose \(name) is being created or deleted.")
+        case .quarantined:
+            throw FirehoseError(.resourceInUse, isQuarantined(name).message)
         case nil: throw .notFound(name, account: identity.account)
         }
     }

@@ -22,6 +22,7 @@ package final class StreamRegistry: DeliveryStreamRegistry, RecordAppender, Send
         case creating
         case active(Active)
         case deleting(StreamDocument)
+        case quarantined(Quarantine)
     }
 
     private let tapMemory = TapMemory()
@@ -40,7 +41,8 @@ package final class StreamRegistry: DeliveryStreamRegistry, RecordAppender, Send
         var stream: DeliveryStream { document.stream }
     }
 
-    /// Opens all streams of a data folder and starts their delivery.
+    /// Opens all streams of a data folder and starts their delivery; one that cannot be opened is put into
+    /// quarantine.
     ///
     /// Blocks while it does. Their configurations are in that folder, unless there is another `store`.
     package init(
@@ -70,17 +72,9 @@ package final class StreamRegistry: DeliveryStreamRegistry, RecordAppender, Send
             transforms: transforms
         )
         changes = WorkerThreads(count: 1)
-        for document in try self.store.load() {
-            let stream = document.stream
-            let active = try start(document)
-            let pending = active.delivery.pendingRecords
-            if pending > 0 {
-                logger.info(
-                    "records wait for their delivery since before this start",
-                    metadata: ["stream": "\(stream.name)", "records": "\(pending)"]
-                )
-            }
-            entries.withLock { $0[stream.name] = .active(active) }
+        for stored in try self.store.load() {
+            let entry = try open(stored)
+            entries.withLock { $0[stored.document.stream.name] = entry }
         }
     }
 
@@ -181,6 +175,7 @@ package final class StreamRegistry: DeliveryStreamRegistry, RecordAppender, Send
             switch entries[name] {
             case .active(let active): .success(active)
             case .creating, .deleting: .failure(notActive(name))
+            case .quarantined: .failure(isQuarantined(name))
             case nil: .failure(.notFound(name, account: identity.account))
             }
         }
@@ -280,15 +275,17 @@ package final class StreamRegistry: DeliveryStreamRegistry, RecordAppender, Send
         if let problem { throw problem }
     }
 
-    package func describe(
-        _ name: String
-    ) throws(FirehoseError) -> (
-        stream: DeliveryStream, status: DeliveryStreamStatus
-    ) {
+    package func describe(_ name: String) throws(FirehoseError) -> DescribedStream {
         let entry = entries.withLock { $0[name] }
         switch entry {
-        case .active(let active): return (active.stream, .active)
-        case .deleting(let document): return (document.stream, .deleting)
+        case .active(let active): return DescribedStream(active.stream, .active)
+        case .deleting(let document): return DescribedStream(document.stream, .deleting)
+        case .quarantined(let quarantine):
+            return DescribedStream(
+                quarantine.document.stream,
+                .creatingFailed,
+                failure: quarantine.reason
+            )
         case .creating, nil: throw .notFound(name, account: identity.account)
         }
     }
@@ -301,16 +298,22 @@ package final class StreamRegistry: DeliveryStreamRegistry, RecordAppender, Send
     }
 
     package func delete(_ name: String) async throws(FirehoseError) {
-        let active = try beginDeleting(name)
+        let entry = try beginDeleting(name)
         // A change that is under way ends before the folder goes.
         try? await changes.run { _ in }
-        await active.delivery.stop()
-        let discarded = active.delivery.pendingRecords
-        try await removeFiles(of: document(inDeletion: name) ?? active.document)
+        var discarded: UInt64?
+        if case .active(let active) = entry {
+            await active.delivery.stop()
+            discarded = active.delivery.pendingRecords
+        }
+        if let document = document(inDeletion: name) { try await removeFiles(of: document, entry) }
         entries.withLock { $0[name] = nil }
         logger.info(
             "stream deleted",
-            metadata: ["stream": "\(name)", "records_discarded": "\(discarded)"]
+            metadata: [
+                "stream": "\(name)",
+                "records_discarded": "\(discarded.map(String.init) ?? "unknown")",
+            ]
         )
     }
 
@@ -322,7 +325,10 @@ package final class StreamRegistry: DeliveryStreamRegistry, RecordAppender, Send
     }
 
     /// A stream that a failure leaves is brought back.
-    private func removeFiles(of document: StreamDocument) async throws(FirehoseError) {
+    private func removeFiles(
+        of document: StreamDocument,
+        _ entry: Entry
+    ) async throws(FirehoseError) {
         let name = document.stream.name
         do {
             try await environment.delivery.diskThreads.run { [self] _ in try remove(document) }
@@ -332,7 +338,11 @@ package final class StreamRegistry: DeliveryStreamRegistry, RecordAppender, Send
                 metadata: ["stream": "\(name)", "error": "\(error)"]
             )
             guard store.contains(name) else { return }
-            await bringBack(document)
+            if case .quarantined = entry {
+                entries.withLock { $0[name] = entry }
+            } else {
+                await bringBack(document)
+            }
             throw FirehoseError(.serviceUnavailable, "The stream could not be deleted.")
         }
     }
@@ -344,12 +354,16 @@ package final class StreamRegistry: DeliveryStreamRegistry, RecordAppender, Send
         for log in StreamDelivery.logs(of: folder.stream(name)) { try environment.logs.remove(log) }
     }
 
-    private func beginDeleting(_ name: String) throws(FirehoseError) -> Active {
-        let result = entries.withLock { entries -> Result<Active, FirehoseError> in
+    /// What it was before: active, or in quarantine.
+    private func beginDeleting(_ name: String) throws(FirehoseError) -> Entry {
+        let result = entries.withLock { entries -> Result<Entry, FirehoseError> in
             switch entries[name] {
             case .active(let active):
                 entries[name] = .deleting(active.document)
-                return .success(active)
+                return .success(.active(active))
+            case .quarantined(let quarantine):
+                entries[name] = .deleting(quarantine.document)
+                return .success(.quarantined(quarantine))
             case .creating, .deleting:
                 return .failure(
                     FirehoseError(.resourceInUse, "Firehose \(name) is being created or deleted.")

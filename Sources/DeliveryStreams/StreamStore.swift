@@ -6,7 +6,9 @@ package import Records
 /// whoever makes them.
 package protocol StreamStore: Sendable {
     /// All that are stored. Blocks.
-    func load() throws -> [StreamDocument]
+    ///
+    /// - Throws: Where they cannot be listed, or a later version stored one.
+    func load() throws -> [StoredStream]
 
     /// Whether a stream of that name is stored. Blocks.
     func contains(_ name: String) -> Bool
@@ -36,6 +38,20 @@ package struct StreamDocument: Sendable, Hashable {
     package init(stream: DeliveryStream, revision: UInt64) {
         self.stream = stream
         self.revision = revision
+    }
+}
+
+/// What is stored under a name.
+package struct StoredStream: Sendable {
+    /// The stream; without members of a destination where it cannot be read.
+    package var document: StreamDocument
+    /// Why it cannot be read; nil where it can be.
+    package var failure: String?
+
+    /// A stream that can be read, unless something is in the way.
+    package init(_ document: StreamDocument, failure: String? = nil) {
+        self.document = document
+        self.failure = failure
     }
 }
 

@@ -15,17 +15,19 @@ final class CheckpointFile: Sendable {
 
     private let file: File
 
-    init(_ path: String, fault: File.Fault?) throws(SystemError) {
-        file = try File(path, .openOrCreate, fault: fault)
+    init(_ path: String, _ mode: File.Mode = .openOrCreate) throws(SystemError) {
+        file = try File(path, mode)
     }
 
     /// The newer valid slot, or nil in a new file; `isDamaged` where a file has content but no slot
     /// can be read.
+    ///
+    /// Where one of the two cannot be, the other counts, though it may be the older.
     func load() throws(SystemError) -> (slot: Slot?, isDamaged: Bool) {
-        let bytes = try file.read(2 * Self.slotBytes, at: 0)
+        let (bytes, failure) = try file.salvage(2 * Self.slotBytes, at: 0)
         let slots = [0, 1].compactMap { Slot(bytes, at: $0 * Self.slotBytes) }
         let newest = slots.max { $0.sequence < $1.sequence }
-        return (newest, newest == nil && bytes.contains { $0 != 0 })
+        return (newest, newest == nil && (failure != nil || bytes.contains { $0 != 0 }))
     }
 
     /// Writes a slot and syncs it, whatever the log's durability.

@@ -35,7 +35,6 @@ final class EncryptionKeys: Sendable {
     private let path: String
     private let purpose: [UInt8]
     private let masterKeys: MasterKeys?
-    private let fault: File.Fault?
     private let state: Mutex<State>
 
     /// Reads the keys of the log of that number in `folder`.
@@ -44,13 +43,11 @@ final class EncryptionKeys: Sendable {
         logIdentity: UInt64,
         masterKeys: MasterKeys?,
         isOn: Bool,
-        hasEncryptedFrames: Bool,
-        fault: File.Fault?
+        hasEncryptedFrames: Bool
     ) throws(LogError) {
         path = folder + "/" + Self.fileName
         purpose = Self.purpose(logIdentity)
         self.masterKeys = masterKeys
-        self.fault = fault
         let (entries, isDamaged) = try Self.load(path)
         var opened: [UInt64: DataKey] = [:]
         var failure: KeyFailure? = isDamaged ? .damaged : nil
@@ -284,6 +281,6 @@ final class EncryptionKeys: Sendable {
             let checked = UnsafeRawBufferPointer(rebasing: space[16...])
             space.store(CRC32C.checksum(checked), at: 12)
         }
-        try Folder.replaceFile(path, with: bytes, permissions: 0o600, fault: fault)
+        try Folder.replaceFile(path, with: bytes, permissions: 0o600)
     }
 }

@@ -12,6 +12,8 @@ struct FrameReader: ~Copyable {
     private var windowBase: UInt64 = 0
     private var windowCount = 0
     private var windowSegment: UInt64?
+    /// Why some of the window is zeros; nil where all of it was read.
+    private var windowFailure: SystemError?
     private let keys: EncryptionKeys?
     /// Where encrypted payloads are opened.
     private var plain: UnsafeMutableRawBufferPointer?
@@ -53,8 +55,9 @@ struct FrameReader: ~Copyable {
             return .damaged(next: next, reason: "no segment holds it")
         }
         if let header = try header(at: offset, in: segment) { return .frame(header) }
+        let failure = unreadable
         let next = try nextFrame(after: offset, in: segment)?.offset ?? end(of: segment)
-        return .damaged(next: next, reason: "no valid frame header")
+        return .damaged(next: next, reason: failure ?? "no valid frame header")
     }
 
     /// The frame that begins at `offset`, if a valid one does.
@@ -162,10 +165,10 @@ struct FrameReader: ~Copyable {
                 bytes: []
             )
         }
-        let bytes = try segment.file.read(
+        let bytes = try segment.file.salvage(
             Int(min(end - start, most)),
             at: segment.place(of: start)
-        )
+        ).bytes
         return LogDamage(
             start: start,
             end: end,
@@ -174,6 +177,9 @@ struct FrameReader: ~Copyable {
             bytes: bytes
         )
     }
+
+    /// Why some of what was read last may be wrong; nil where the storage gave all of it.
+    var unreadable: String? { windowFailure.map { "\($0)" } }
 
     private func segment(holding offset: UInt64) -> Segment? {
         guard let segment = segments.last(where: { $0.base <= offset }), offset < end(of: segment)
@@ -200,7 +206,8 @@ struct FrameReader: ~Copyable {
                 buffer = .allocate(byteCount: count, alignment: 16)
             }
             let most = Int(min(UInt64(max(count, windowBytes)), end(of: segment) - offset))
-            windowCount = try segment.file.read(
+            // What cannot be read fails its checksum, as what is wrong does.
+            (windowCount, windowFailure) = try segment.file.salvage(
                 into: UnsafeMutableRawBufferPointer(rebasing: buffer[..<max(most, 0)]),
                 at: segment.place(of: offset)
             )

@@ -36,8 +36,6 @@ package struct LogOptions: Sendable {
     package var onSync: (@Sendable (Duration) -> Void)?
     /// The clock that stamps arrivals.
     package var time: any TimeSource
-    /// Lets tests fail system calls.
-    package var fault: File.Fault?
 
     /// Options; by default those of `Limits`, with `fsync`.
     package init(
@@ -51,8 +49,7 @@ package struct LogOptions: Sendable {
         masterKeys: MasterKeys? = nil,
         encryptsAll: Bool = false,
         onSync: (@Sendable (Duration) -> Void)? = nil,
-        time: any TimeSource = SystemTime(),
-        fault: File.Fault? = nil
+        time: any TimeSource = SystemTime()
     ) {
         self.durability = durability
         self.firstSegmentBytes = firstSegmentBytes
@@ -65,12 +62,11 @@ package struct LogOptions: Sendable {
         self.encryptsAll = encryptsAll
         self.onSync = onSync
         self.time = time
-        self.fault = fault
     }
 }
 
 /// A log that cannot be opened or read, and why.
-package enum LogError: Error, CustomStringConvertible {
+package enum LogError: StoredFormatError, CustomStringConvertible {
     /// A file of a later format: this program is too old for the folder.
     case otherVersion(path: String, version: UInt32)
     /// A checkpoint of which no slot can be read: where its reader stood is not known.
@@ -79,6 +75,11 @@ package enum LogError: Error, CustomStringConvertible {
     case encrypted(path: String, KeyFailure)
     /// The storage failed.
     case system(SystemError)
+
+    /// See the protocol.
+    package var isOfLaterVersion: Bool {
+        if case .otherVersion = self { true } else { false }
+    }
 
     package var description: String {
         switch self {

@@ -11,6 +11,8 @@ struct SegmentHeader: Equatable {
     static let usedBytes = 64
     static let magic: UInt64 = 0x3147_4553_5244_5948  // "HYDRSEG1"
     static let version: UInt32 = 1
+    /// What a later program may have written; any other number is none of ours.
+    private static let laterVersions: ClosedRange<UInt32> = 2...100
 
     /// The log's own number.
     var logIdentity: UInt64
@@ -42,7 +44,10 @@ struct SegmentHeader: Equatable {
     static func decode(_ bytes: [UInt8]) -> Finding {
         bytes.withUnsafeBytes { buffer in
             guard buffer.count >= usedBytes, buffer.load64(0) == magic else { return .damaged }
-            guard buffer.load32(8) == version else { return .otherVersion(buffer.load32(8)) }
+            let version = buffer.load32(8)
+            guard version == Self.version else {
+                return Self.laterVersions.contains(version) ? .otherVersion(version) : .damaged
+            }
             let checked = UnsafeRawBufferPointer(rebasing: buffer[16..<usedBytes])
             guard CRC32C.checksum(checked) == buffer.load32(12) else { return .damaged }
             return .valid(

@@ -261,7 +261,7 @@ extension StreamLog {
         let temporary = spare ?? path + Segment.unfinishedSuffix
         do throws(SystemError) {
             let mode: File.Mode = spare == nil ? .replace : .update
-            let file = try File(temporary, mode, fault: options.fault)
+            let file = try File(temporary, mode)
             if spare == nil { try file.preallocate(capacity) }
             try file.write(SegmentHeader(logIdentity: identity, base: mark).encoded, at: 0)
             try file.sync()
@@ -272,7 +272,7 @@ extension StreamLog {
             throw error
         }
         try Folder.sync(folder)
-        let named = try File(path, .update, fault: options.fault)
+        let named = try File(path, .update)
         return Segment(file: named, base: mark.position.offset, end: nil, capacity: capacity)
     }
 }

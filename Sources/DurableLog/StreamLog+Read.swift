@@ -143,7 +143,7 @@ extension StreamLog {
             let damage = try reader.damage(
                 from: frame.offset,
                 to: frame.end.position.offset,
-                reason: "wrong checksum"
+                reason: reader.unreadable ?? "wrong checksum"
             )
             return try body(.damaged(damage))
         }

@@ -35,22 +35,22 @@ extension LogRecovery {
     ///   - floors: Marks that were in the log once: checkpoints, and ends of buffers that are encrypted.
     ///     The log goes on behind them all, so that no new record gets a place that counts as
     ///     delivered.
-    ///   - fault: Lets tests fail system calls.
+    ///   - isReadOnly: Whether nothing may be changed, and so nothing is made durable.
     /// - Throws: `LogError` where a file cannot be read or is of another version.
     init(
         folder: String,
         knownIdentity: UInt64?,
         floors: [LogMark],
-        fault: File.Fault?
+        isReadOnly: Bool = false
     )
         throws(LogError)
     {
         logIdentity = knownIdentity ?? UInt64.random(in: 1 ... .max)
-        try LogError.catching { () throws(SystemError) in try openSegments(folder, fault) }
+        try LogError.catching { () throws(SystemError) in try openSegments(folder, isReadOnly) }
         try readHeaders()
         try LogError.catching { () throws(SystemError) in
             try findEnd()
-            try segments.last?.file.sync()
+            if !isReadOnly { try segments.last?.file.sync() }
         }
         for floor in floors {
             if floor.position > end.position {
@@ -62,13 +62,16 @@ extension LogRecovery {
         }
     }
 
-    private mutating func openSegments(_ folder: String, _ fault: File.Fault?) throws(SystemError) {
+    private mutating func openSegments(
+        _ folder: String,
+        _ isReadOnly: Bool
+    ) throws(SystemError) {
         for name in try Folder.list(folder) {
-            if name.hasSuffix(Segment.suffix + Segment.unfinishedSuffix) {
+            if !isReadOnly, name.hasSuffix(Segment.suffix + Segment.unfinishedSuffix) {
                 try Folder.remove(folder + "/" + name)
             }
             guard let base = Segment.base(ofName: name) else { continue }
-            let file = try File(folder + "/" + name, .update, fault: fault)
+            let file = try File(folder + "/" + name, isReadOnly ? .read : .update)
             segments.append(Segment(file: file, base: base, end: nil, capacity: try file.size()))
         }
         segments.sort { $0.base < $1.base }
@@ -80,7 +83,7 @@ extension LogRecovery {
     private mutating func readHeaders() throws(LogError) {
         for (index, segment) in segments.enumerated() {
             let bytes = try LogError.catching { () throws(SystemError) in
-                try segment.file.read(SegmentHeader.usedBytes, at: 0)
+                try segment.file.salvage(SegmentHeader.usedBytes, at: 0).bytes
             }
             switch SegmentHeader.decode(bytes) {
             case .valid(let header) where header.base.position.offset == segment.base:
@@ -113,6 +116,11 @@ extension LogRecovery {
         var reader = FrameReader([last], of: tag, limit: limit, windowBytes: 256 * 1024)
         for frame in unsynced {
             guard try reader.payload(of: frame) == nil else { continue }
+            if reader.unreadable != nil {
+                // It was written as a whole: a write that tears leaves other bytes, and no failure.
+                damaged.append(frame.offset..<frame.end.position.offset)
+                continue
+            }
             end = frame.start
             break
         }
@@ -148,7 +156,10 @@ extension LogRecovery {
                 if frame.isEncrypted { encryptedEnd = offset }
                 continue
             }
+            let isUnreadable = reader.unreadable != nil
             guard let next = try frameSyncedAfter(offset, in: segment, &reader, limit) else {
+                // Whether a frame was there, nobody can tell.
+                lostItsEnd = lostItsEnd || isUnreadable
                 break
             }
             damaged.append(offset..<next.offset)
@@ -184,10 +195,10 @@ extension LogRecovery {
     )
         throws(SystemError) -> UInt64
     {
-        let header = try segment.file.read(
+        let header = try segment.file.salvage(
             Int(min(limit - min(start, limit), UInt64(FrameHeader.byteCount))),
             at: segment.place(of: start)
-        )
+        ).bytes
         return header.withUnsafeBytes { bytes in
             guard bytes.count == FrameHeader.byteCount, FrameHeader.isMagic(bytes.load32(0)),
                 bytes.load64(8) == start, bytes.load32(28) == tag

@@ -116,8 +116,7 @@ package final class StreamLog: RecordLog, Sendable {
         let found = try LogRecovery(
             folder: folder,
             knownIdentity: slots.first?.logIdentity,
-            floors: use.floors + slots.map(\.mark),
-            fault: options.fault
+            floors: use.floors + slots.map(\.mark)
         )
         self.folder = folder
         self.options = options
@@ -148,8 +147,7 @@ package final class StreamLog: RecordLog, Sendable {
             masterKeys: options.masterKeys,
             isOn: use.isEncrypted,
             hasEncryptedFrames: found.encryptedEnd
-                > (slots.map(\.mark.position.offset).min() ?? 0),
-            fault: options.fault
+                > (slots.map(\.mark.position.offset).min() ?? 0)
         )
         slowestOffset = Atomic(0)
         closed = Mutex(.open)
@@ -227,7 +225,7 @@ package final class StreamLog: RecordLog, Sendable {
         let path = folder + "/" + name + CheckpointFile.suffix
         let (file, slot, isDamaged) = try LogError.catching { () throws(SystemError) in
             let isNew = !Folder.exists(path)
-            let file = try CheckpointFile(path, fault: options.fault)
+            let file = try CheckpointFile(path)
             if isNew { try Folder.sync(folder) }
             let (slot, isDamaged) = try file.load()
             return (file, slot, isDamaged)

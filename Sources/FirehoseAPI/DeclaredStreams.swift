@@ -111,9 +111,9 @@ package struct DeclaredStreams: Sendable {
         let declaration = try check(document, file)
         do throws(FirehoseError) {
             let wanted = try control.stream(from: declaration.document)
-            guard var current = try? control.registry.describe(wanted.name).stream else {
-                return wanted
-            }
+            guard var current = try? control.registry.describe(wanted.name).stream,
+                !current.isUnknown
+            else { return wanted }
             // A change that the stream would not allow.
             try control.replaceDestination(of: &current, with: wanted.destination)
             return current
@@ -172,7 +172,13 @@ package struct DeclaredStreams: Sendable {
         let name = wanted.name
         let registry = control.registry
         do {
-            _ = try registry.describe(name)
+            guard try registry.describe(name).failure == nil else {
+                // The others are wanted all the same.
+                return logger.error(
+                    "a declared stream is left as it is, in quarantine",
+                    metadata: ["stream": "\(name)", "file": "\(declaration.file)"]
+                )
+            }
         } catch {
             guard error.code == .resourceNotFound else { throw error }
             try await registry.create(wanted)

@@ -8,7 +8,7 @@ struct Hydrant: AsyncParsableCommand {
         abstract: "Amazon Data Firehose delivery streams on your own machines.",
         version: Version.current,
         subcommands: [
-            Serve.self, Put.self, Streams.self, Tail.self, Stats.self, Flush.self,
+            Serve.self, Check.self, Put.self, Streams.self, Tail.self, Stats.self, Flush.self,
             Transform.self, Replay.self, Unseal.self, Settings.self,
         ]
     )

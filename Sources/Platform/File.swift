@@ -5,9 +5,6 @@ package import Glibc
 /// Positions and lengths are bytes. Safe to use from several threads at once, as the calls that it
 /// stands for are.
 package final class File: Sendable {
-    /// Lets a test fail a call: given the call and the path, an errno to fail with, or nil.
-    package typealias Fault = @Sendable (SystemError.Call, String) -> Int32?
-
     /// What to do at open.
     package enum Mode: Sendable {
         /// Read an existing file.
@@ -28,7 +25,6 @@ package final class File: Sendable {
     /// Where the file was when it was opened.
     package let path: String
     private let descriptor: Int32
-    private let fault: Fault?
 
     /// Opens `path`; the file is closed with the last reference.
     ///
@@ -36,8 +32,7 @@ package final class File: Sendable {
     package init(
         _ path: String,
         _ mode: Mode,
-        permissions: UInt32 = File.defaultPermissions,
-        fault: Fault? = nil
+        permissions: UInt32 = File.defaultPermissions
     ) throws(SystemError) {
         let flags: Int32 =
             switch mode {
@@ -47,18 +42,18 @@ package final class File: Sendable {
             case .replace: O_RDWR | O_CREAT | O_TRUNC
             case .openOrCreate: O_RDWR | O_CREAT
             }
-        if let code = fault?(.open, path) { throw SystemError(.open, path: path, code: code) }
+        try SystemFaults.check(.open, path)
         let descriptor = open(path, flags | O_CLOEXEC, permissions)
         guard descriptor >= 0 else { throw .last(.open, path) }
         self.path = path
         self.descriptor = descriptor
-        self.fault = fault
     }
 
     deinit { close(descriptor) }
 
     /// The size of the file in bytes.
     package func size() throws(SystemError) -> UInt64 {
+        try SystemFaults.check(.stat, path)
         var information = stat()
         guard fstat(descriptor, &information) == 0 else { throw .last(.stat, path) }
         return UInt64(information.st_size)
@@ -71,7 +66,7 @@ package final class File: Sendable {
     )
         throws(SystemError) -> Int
     {
-        try check(.read)
+        try SystemFaults.check(.read, path, offset..<offset + UInt64(buffer.count))
         var done = 0
         while done < buffer.count {
             let count = pread(
@@ -90,6 +85,54 @@ package final class File: Sendable {
         return done
     }
 
+    /// Bytes that a disk fails to give at once, at the least.
+    private static let sectorBytes = 512
+
+    /// Reads as `read` does, with zeros in the place of what the storage cannot give.
+    ///
+    /// - Returns: How many bytes the file has there, and the failure that some of them are zeros for; nil
+    ///   where all were read.
+    /// - Throws: Any other failure.
+    package func salvage(
+        into buffer: UnsafeMutableRawBufferPointer,
+        at offset: UInt64
+    ) throws(SystemError) -> (count: Int, failure: SystemError?) {
+        do throws(SystemError) {
+            return (try read(into: buffer, at: offset), nil)
+        } catch {
+            guard error.isMediaFailure else { throw error }
+            let size = try size()
+            let count = Int(min(UInt64(buffer.count), size - min(offset, size)))
+            try salvageParts(UnsafeMutableRawBufferPointer(rebasing: buffer[..<count]), at: offset)
+            return (count, error)
+        }
+    }
+
+    /// Reads what can be read of a part that as a whole cannot be, by halves, down to single sectors.
+    private func salvageParts(
+        _ buffer: UnsafeMutableRawBufferPointer,
+        at offset: UInt64
+    ) throws(SystemError) {
+        guard buffer.count > Self.sectorBytes else {
+            buffer.initializeMemory(as: UInt8.self, repeating: 0)
+            return
+        }
+        let sectors = UInt64(Self.sectorBytes)
+        let end = offset + UInt64(buffer.count)
+        // Where a sector begins, at or behind the middle.
+        let middle = (offset + (end - offset) / 2 + sectors - 1) / sectors * sectors
+        let cut = Int(min(middle, end - 1) - offset)
+        for part in [0..<cut, cut..<buffer.count] where !part.isEmpty {
+            let space = UnsafeMutableRawBufferPointer(rebasing: buffer[part])
+            do throws(SystemError) {
+                _ = try read(into: space, at: offset + UInt64(part.lowerBound))
+            } catch {
+                guard error.isMediaFailure else { throw error }
+                try salvageParts(space, at: offset + UInt64(part.lowerBound))
+            }
+        }
+    }
+
     /// Reads up to `count` bytes at `offset`; returns fewer only at the end of the file.
     package func read(_ count: Int, at offset: UInt64) throws(SystemError) -> [UInt8] {
         var failure: SystemError?
@@ -104,9 +147,20 @@ package final class File: Sendable {
         return bytes
     }
 
+    /// As the other, into an array.
+    package func salvage(
+        _ count: Int,
+        at offset: UInt64
+    ) throws(SystemError) -> (bytes: [UInt8], failure: SystemError?) {
+        let space = UnsafeMutableRawBufferPointer.allocate(byteCount: count, alignment: 16)
+        defer { space.deallocate() }
+        let (filled, failure) = try salvage(into: space, at: offset)
+        return (Array(space[..<filled]), failure)
+    }
+
     /// Writes all of `buffer` at `offset`.
     package func write(_ buffer: UnsafeRawBufferPointer, at offset: UInt64) throws(SystemError) {
-        try check(.write)
+        try SystemFaults.check(.write, path, offset..<offset + UInt64(buffer.count))
         var done = 0
         while done < buffer.count {
             let count = pwrite(
@@ -136,7 +190,11 @@ package final class File: Sendable {
 
     /// Writes the parts one behind the other at `offset`; changes `parts` while it works.
     package func write(gathering parts: inout [iovec], at offset: UInt64) throws(SystemError) {
-        try check(.write)
+        try SystemFaults.check(
+            .write,
+            path,
+            offset..<offset + parts.reduce(0) { $0 + UInt64($1.iov_len) }
+        )
         var position = off_t(offset)
         var first = 0
         while first < parts.count {
@@ -163,13 +221,13 @@ package final class File: Sendable {
 
     /// Forces the content to disk (`fdatasync`).
     package func sync() throws(SystemError) {
-        try check(.sync)
+        try SystemFaults.check(.sync, path)
         guard fdatasync(descriptor) == 0 else { throw .last(.sync, path) }
     }
 
     /// Reserves `count` bytes of disk from the start; the size becomes at least `count`.
     package func preallocate(_ count: UInt64) throws(SystemError) {
-        try check(.allocate)
+        try SystemFaults.check(.allocate, path)
         let code = posix_fallocate(descriptor, 0, off_t(count))
         guard code == 0 else { throw SystemError(.allocate, path: path, code: code) }
     }
@@ -181,11 +239,13 @@ package final class File: Sendable {
 
     /// Cuts or extends the file to `count` bytes.
     package func resize(to count: UInt64) throws(SystemError) {
+        try SystemFaults.check(.write, path)
         guard ftruncate(descriptor, off_t(count)) == 0 else { throw .last(.write, path) }
     }
 
     /// Takes the exclusive advisory lock; false where another process holds it.
     package func tryLock() throws(SystemError) -> Bool {
+        try SystemFaults.check(.lock, path)
         if flock(descriptor, LOCK_EX | LOCK_NB) == 0 { return true }
         if errno == EWOULDBLOCK { return false }
         throw .last(.lock, path)
@@ -193,10 +253,6 @@ package final class File: Sendable {
 
     /// Gives the lock back.
     package func unlock() { flock(descriptor, LOCK_UN) }
-
-    private func check(_ call: SystemError.Call) throws(SystemError) {
-        if let code = fault?(call, path) { throw SystemError(call, path: path, code: code) }
-    }
 }
 
 private let IOV_MAX: Int32 = 1024

@@ -9,6 +9,7 @@ package enum Folder {
             throw SystemError(.createFolder, path: path, code: ENOENT)
         }
         try create(parent)
+        try SystemFaults.check(.createFolder, path)
         guard mkdir(path, 0o750) == 0 || errno == EEXIST else {
             throw .last(.createFolder, path)
         }
@@ -17,6 +18,7 @@ package enum Folder {
 
     /// The names in a folder, sorted, without `.` and `..`.
     package static func list(_ path: String) throws(SystemError) -> [String] {
+        try SystemFaults.check(.list, path)
         guard let folder = opendir(path) else { throw .last(.list, path) }
         defer { closedir(folder) }
         var names: [String] = []
@@ -37,6 +39,7 @@ package enum Folder {
 
     /// Makes created, renamed and removed names in a folder durable.
     package static func sync(_ path: String) throws(SystemError) {
+        try SystemFaults.check(.syncFolder, path)
         let descriptor = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
         guard descriptor >= 0 else { throw .last(.syncFolder, path) }
         defer { close(descriptor) }
@@ -45,11 +48,13 @@ package enum Folder {
 
     /// Renames within one file system, replacing a file of the new name.
     package static func rename(_ from: String, to path: String) throws(SystemError) {
+        try SystemFaults.check(.rename, from)
         guard Glibc.rename(from, path) == 0 else { throw .last(.rename, from) }
     }
 
     /// Removes a file, or a folder with all that is in it; nothing to remove is no error.
     package static func remove(_ path: String) throws(SystemError) {
+        try SystemFaults.check(.remove, path)
         if unlink(path) == 0 || errno == ENOENT { return }
         guard errno == EISDIR || errno == EPERM else { throw .last(.remove, path) }
         for name in try list(path) { try remove(path + "/" + name) }
@@ -71,8 +76,7 @@ package enum Folder {
     package static func replaceFile(
         _ path: String,
         with bytes: [UInt8],
-        permissions: UInt32 = File.defaultPermissions,
-        fault: File.Fault? = nil
+        permissions: UInt32 = File.defaultPermissions
     )
         throws(SystemError)
     {
@@ -80,7 +84,7 @@ package enum Folder {
             throw SystemError(.open, path: path, code: EINVAL)
         }
         let temporary = path + ".new"
-        let file = try File(temporary, .replace, permissions: permissions, fault: fault)
+        let file = try File(temporary, .replace, permissions: permissions)
         try file.write(bytes, at: 0)
         try file.sync()
         try rename(temporary, to: path)

@@ -40,6 +40,12 @@ package struct SystemError: Error, Equatable, CustomStringConvertible {
     /// True where the disk, or what this user may use of it, is full.
     package var isDiskFull: Bool { code == ENOSPC || code == EDQUOT }
 
+    /// True where the storage has lost what it is asked for: another attempt may fail in the same way for
+    /// ever, and other places can be read.
+    package var isMediaFailure: Bool {
+        call == .read && [EIO, EUCLEAN, EBADMSG, EILSEQ, ENODATA].contains(code)
+    }
+
     package var description: String {
         "\(call.rawValue) failed on \(path): \(String(cString: strerror(code))) (errno \(code))"
     }

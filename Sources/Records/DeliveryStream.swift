@@ -1,3 +1,5 @@
+internal import JSON
+
 /// A delivery stream: what its owner asked for, with the defaults filled in.
 package struct DeliveryStream: Sendable, Codable, Hashable {
     /// Where records come from.
@@ -72,6 +74,18 @@ package struct DeliveryStream: Sendable, Codable, Hashable {
         self.tags = tags
     }
 
+    /// A stream of which no more than its name is known.
+    package static func unknown(_ name: String) -> DeliveryStream {
+        DeliveryStream(
+            name: name,
+            createTimestamp: Timestamp(milliseconds: 0),
+            destination: DestinationConfiguration(kind: .extendedS3, members: [:])
+        )
+    }
+
+    /// Whether no more than its name is known.
+    package var isUnknown: Bool { destination.members.object?.isEmpty ?? true }
+
     /// True for names that the API model allows: 1 to 64 characters of `[a-zA-Z0-9_.-]`.
     package static func isValidName(_ name: String) -> Bool {
         (1...Limits.maximumStreamNameCharacters).contains(name.utf8.count)
@@ -115,6 +129,36 @@ package struct StreamEncryption: Sendable, Codable, Hashable {
 package enum DeliveryStreamStatus: String, Sendable {
     case active = "ACTIVE"
     case deleting = "DELETING"
+    /// In quarantine: this server cannot open what it has of the stream.
+    case creatingFailed = "CREATING_FAILED"
+}
+
+/// A stream as it is described.
+package struct DescribedStream: Sendable {
+    /// The stream; without members of a destination where nobody can read what they were.
+    package var stream: DeliveryStream
+    /// How it is with it.
+    package var status: DeliveryStreamStatus
+    /// Why it is in quarantine; nil where it is not.
+    package var failure: String?
+
+    /// A stream in a state.
+    package init(
+        _ stream: DeliveryStream,
+        _ status: DeliveryStreamStatus,
+        failure: String? = nil
+    ) {
+        self.stream = stream
+        self.status = status
+        self.failure = failure
+    }
+}
+
+/// An error of something that is stored: it may be of a version of the program that is not there yet, and
+/// then nothing is wrong with it.
+package protocol StoredFormatError: Error {
+    /// Whether a later version wrote it.
+    var isOfLaterVersion: Bool { get }
 }
 
 /// Who this server says it is in ARNs.
@@ -157,11 +201,7 @@ package protocol DeliveryStreamRegistry: Sendable {
     /// Keeps what is put from now on as it is.
     func stopEncryption(_ name: String) async throws(FirehoseError)
     /// The stream of that name, and how it is with it.
-    func describe(
-        _ name: String
-    ) throws(FirehoseError) -> (
-        stream: DeliveryStream, status: DeliveryStreamStatus
-    )
+    func describe(_ name: String) throws(FirehoseError) -> DescribedStream
     /// Up to `limit` names in order, behind `start`, and whether there are more.
     func list(after start: String?, limit: Int) -> (names: [String], hasMore: Bool)
     /// Deletes a stream with what it still holds; when this returns its files are gone.

@@ -170,7 +170,7 @@ import Testing
         #expect {
             _ = try journal().load()
         } throws: { error in
-            "\(error)".contains("it is of format 4, later than 3")
+            "\(error)".contains("is of format 4, later than 3")
         }
     }
 

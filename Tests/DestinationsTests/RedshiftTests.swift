@@ -36,6 +36,29 @@ import Testing
         ).copy
     }
 
+    // MARK: psql
+
+    @Test(.timeLimit(.minutes(1)))
+    func `a psql that ends without reading its input is a failure like others`() async throws {
+        var settings = CopySettings()
+        settings.psql = "/bin/false"
+        let job = CopyService.Job(
+            warehouse: try RedshiftConfiguration(Self.members()),
+            manifest: "s3://b/m",
+            ledgerKey: "k",
+            stream: "s",
+            token: "t"
+        )
+        for _ in 0..<50 {
+            let outcome = try await PsqlExecutor(settings).run("COPY t", job)
+            guard case .failed(let failure) = outcome else {
+                Issue.record("\(outcome)")
+                continue
+            }
+            #expect(failure.message.contains("psql ended with status 1"))
+        }
+    }
+
     // MARK: Statements
 
     @Test func `COPY is written as Redshift takes it`() throws {

@@ -171,7 +171,7 @@ import Testing
         let isBroken = Mutex(true)
         let harness = try LogHarness(
             masterKeys: Self.keys(1),
-            fault: { call, path in
+            fault: { call, path, _ in
                 call == .sync && path.contains(EncryptionKeys.fileName) && isBroken.withLock { $0 }
                     ? EIO : nil
             }

@@ -16,21 +16,23 @@ final class LogHarness {
     private(set) var store: LogStore
     private(set) var log: StreamLog
     private var options: LogOptions
+    private let faults: SystemFaults.Installation?
 
     init(
         firstSegmentBytes: UInt64 = 64 * 1024,
         segmentBytes: UInt64 = 256 * 1024,
         maximumLogBytes: UInt64 = .max,
         masterKeys: MasterKeys? = nil,
-        fault: File.Fault? = nil
+        fault: SystemFaults.Fault? = nil
     ) throws {
+        let root = folder.path
+        faults = fault.map { SystemFaults.install(below: root, $0) }
         options = LogOptions(
             firstSegmentBytes: firstSegmentBytes,
             segmentBytes: segmentBytes,
             maximumLogBytes: maximumLogBytes,
             masterKeys: masterKeys,
-            time: time,
-            fault: fault
+            time: time
         )
         (store, log) = try Self.open(folder, options, isEncrypted: masterKeys != nil)
     }
@@ -59,7 +61,10 @@ final class LogHarness {
         )
     }
 
-    deinit { store.shutDown() }
+    deinit {
+        store.shutDown()
+        faults?.remove()
+    }
 
     /// Opens the folder anew, as after a crash: the log is not closed before.
     func reopen() throws { try reopen(masterKeys: options.masterKeys) }
@@ -139,8 +144,8 @@ final class BlockedSync: Sendable {
     /// Of files whose name ends so.
     init(of suffix: String) { self.suffix = suffix }
 
-    var fault: File.Fault {
-        { [self] call, path in
+    var fault: SystemFaults.Fault {
+        { [self] call, path, _ in
             guard call == .sync, path.hasSuffix(suffix),
                 isArmed.exchange(false, ordering: .relaxed)
             else { return nil }

@@ -21,7 +21,7 @@ import Testing
         async throws
     {
         let fails = Atomic(true)
-        let harness = try LogHarness(fault: { call, _ in
+        let harness = try LogHarness(fault: { call, _, _ in
             call == .allocate && fails.load(ordering: .relaxed) ? EIO : nil
         })
         await #expect(throws: FirehoseError.self) { try await harness.append([[1]]) }
@@ -186,7 +186,7 @@ import Testing
 
     @Test func `recovery reads headers and the tail, not the buffer`() async throws {
         let reads = Mutex(0)
-        let harness = try LogHarness { call, _ in
+        let harness = try LogHarness { call, _, _ in
             if call == .read { reads.withLock { $0 += 1 } }
             return nil
         }
@@ -223,7 +223,7 @@ import Testing
             let harness = try LogHarness(
                 firstSegmentBytes: 8 * 1024,
                 segmentBytes: 8 * 1024
-            ) { made, path in
+            ) { made, path, _ in
                 made == call && path.contains(".segment") && failing.withLock { $0 } ? 5 : nil
             }
             var expected: [[UInt8]] = []
@@ -252,7 +252,7 @@ import Testing
         var generator = SeededGenerator(seed: 33)
         for round in 0..<40 {
             let unsynced = Mutex(false)
-            let harness = try LogHarness { call, _ in
+            let harness = try LogHarness { call, _, _ in
                 call == .sync && unsynced.withLock { $0 } ? 5 : nil
             }
             var acknowledged: [[UInt8]] = []

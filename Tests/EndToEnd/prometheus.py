@@ -13,6 +13,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import yaml
@@ -149,6 +150,18 @@ class Prometheus:
             return len(fresh) == len(self._servers)
 
         wait_until(is_fresh, "a scrape")
+
+    def wait_for_evaluation(self) -> None:
+        """Waits until every rule was looked at after the call."""
+        asked = datetime.now(UTC)
+
+        def is_fresh() -> bool:
+            looked = [each["lastEvaluation"] for each in self.rules()]
+            # To the microsecond: what follows is of no matter.
+            moments = [datetime.fromisoformat(each[:26].rstrip("Z") + "+00:00") for each in looked]
+            return min(moments) > asked
+
+        wait_until(is_fresh, "an evaluation")
 
     def _api(self, path: str, **parameters: str):
         url = f"{self._endpoint}/api/v1/{path}?{urllib.parse.urlencode(parameters)}"

@@ -109,6 +109,7 @@ def observed(
         assert http.violations + splunk.violations + faults.problems == []
         wait_until(lambda: is_idle(prometheus), "an empty log")
         prometheus.wait_for_scrape()
+        prometheus.wait_for_evaluation()
         yield Observed(load, truth, prometheus, hydrant, start, time.time())
 
 

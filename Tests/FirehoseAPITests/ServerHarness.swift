@@ -75,15 +75,11 @@ final class FakeBackend: RecordAppender, DeliveryStreamRegistry {
         try await update(name) { $0.encryption = nil }
     }
 
-    func describe(
-        _ name: String
-    ) throws(FirehoseError) -> (
-        stream: DeliveryStream, status: DeliveryStreamStatus
-    ) {
+    func describe(_ name: String) throws(FirehoseError) -> DescribedStream {
         guard let stream = state.withLock({ $0.streams[name] }) else {
             throw .notFound(name, account: identity.account)
         }
-        return (stream, .active)
+        return DescribedStream(stream, .active)
     }
 
     func list(after start: String?, limit: Int) -> (names: [String], hasMore: Bool) {

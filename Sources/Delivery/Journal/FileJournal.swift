@@ -20,9 +20,11 @@ package final class FileJournal: BufferJournal {
     private let entries = Mutex<[UInt64: JournalEntry]>([:])
 
     /// A journal that cannot be used, and why.
-    package struct Failure: Error, CustomStringConvertible {
+    package struct Failure: StoredFormatError, CustomStringConvertible {
         /// What is wrong, and where.
         package var description: String
+        /// See the protocol.
+        package var isOfLaterVersion = false
     }
 
     /// A journal in `folder`, which is created if it is missing.
@@ -46,28 +48,49 @@ package final class FileJournal: BufferJournal {
     package func load() throws -> [JournalEntry] {
         var found: [JournalEntry] = []
         for name in try Folder.list(folder) where name.hasSuffix(Self.suffix) {
-            let path = folder + "/" + name
-            do {
-                let entry = try JSONDecoder().decode(
-                    JournalEntry.self,
-                    from: Data(try Folder.readFile(path))
-                )
-                guard (1...3).contains(entry.version) else {
-                    throw Failure(
-                        description:
-                            "it is of format \(entry.version), later than 3: start the version of "
-                            + "hydrant that wrote it"
-                    )
-                }
-                found.append(entry)
-            } catch {
-                throw Failure(description: "the journal entry \(path) cannot be read: \(error)")
-            }
+            found.append(try Self.entry(at: folder + "/" + name))
         }
         entries.withLock { entries in
             for entry in found { entries[entry.sequence] = entry }
         }
         return found.sorted { $0.sequence < $1.sequence }
+    }
+
+    private static func entry(at path: String) throws(Failure) -> JournalEntry {
+        let entry: JournalEntry
+        do {
+            let bytes = try Folder.readFile(path)
+            entry = try JSONDecoder().decode(JournalEntry.self, from: Data(bytes))
+        } catch {
+            throw Failure(description: "the journal entry \(path) cannot be read: \(error)")
+        }
+        guard (1...3).contains(entry.version) else {
+            throw Failure(
+                description:
+                    "the journal entry \(path) is of format \(entry.version), later than 3: "
+                    + "start the version of hydrant that wrote it",
+                isOfLaterVersion: true
+            )
+        }
+        return entry
+    }
+
+    /// What is wrong with the entries in a folder, which is not changed.
+    ///
+    /// Blocks.
+    package static func problems(in folder: String) -> [String] {
+        do {
+            return try Folder.list(folder).filter { $0.hasSuffix(suffix) }.compactMap { name in
+                do throws(Failure) {
+                    _ = try entry(at: folder + "/" + name)
+                    return nil
+                } catch {
+                    return error.description
+                }
+            }
+        } catch {
+            return ["\(error)"]
+        }
     }
 
     package func resume(from checkpoint: LogMark) throws -> [JournalEntry] {

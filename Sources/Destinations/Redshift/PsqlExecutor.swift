@@ -1,4 +1,5 @@
 internal import Foundation
+internal import Platform
 internal import Records
 internal import Subprocess
 internal import SystemPackage
@@ -81,6 +82,8 @@ struct PsqlExecutor: CopyExecutor {
         for (name, value) in variables {
             if let key = Environment.Key(rawValue: name) { environment[key] = value }
         }
+        // Not written while it runs: one that ends without reading would be a failure of the write.
+        let input = try Pipe.holding(Array(script.utf8))
         let result = try await Subprocess.run(
             psql.contains("/") ? .path(.init(psql)) : .name(psql),
             arguments: [
@@ -89,7 +92,7 @@ struct PsqlExecutor: CopyExecutor {
             ],
             environment: .custom(environment),
             platformOptions: options,
-            input: .string(script),
+            input: .fileDescriptor(.init(rawValue: input), closeAfterSpawningProcess: true),
             output: .string(limit: maximumOutputBytes),
             error: .string(limit: maximumOutputBytes)
         )

@@ -7,19 +7,25 @@ extension ControlPlane {
     static let destinationID = "destinationId-000000000001"
 
     func describe(_ name: String) throws(FirehoseError) -> JSONValue {
-        let (stream, status) = try registry.describe(name)
+        let described = try registry.describe(name)
+        let stream = described.stream
         var description: JSONValue = [
             "DeliveryStreamName": .string(stream.name),
             "DeliveryStreamARN": .string(registry.identity.arn(ofStream: stream.name)),
-            "DeliveryStreamStatus": .string(status.rawValue),
+            "DeliveryStreamStatus": .string(described.status.rawValue),
             "DeliveryStreamEncryptionConfiguration": Self.describe(stream.encryption),
             "DeliveryStreamType": .string(stream.source.rawValue),
             "VersionId": .string(String(stream.version)),
             // Seconds since the epoch, as JSON 1.1 has timestamps.
             "CreateTimestamp": .number(Double(stream.createTimestamp.milliseconds) / 1000),
-            "Destinations": .array([Self.describe(stream.destination)]),
+            "Destinations": .array(
+                stream.isUnknown ? [] : [Self.describe(stream.destination)]
+            ),
             "HasMoreDestinations": false,
         ]
+        description["FailureDescription"] = described.failure.map {
+            ["Type": "UNKNOWN_ERROR", "Details": .string($0)]
+        }
         description["LastUpdateTimestamp"] = stream.lastUpdateTimestamp.map {
             .number(Double($0.milliseconds) / 1000)
         }
