@@ -67,23 +67,63 @@ final class FileStreamStore: StreamStore {
             if revision == nil {
                 try create(stream)
             } else {
-                try StreamFile.store(stream, folder.stream(name))
+                try replace(stream)
             }
         }
         state.withLock { $0.entries[name] = .stored(revision: new) }
         return StreamDocument(stream: stream, revision: new)
     }
 
-    /// Once the folder has another name, the stream is gone whatever happens.
     func remove(_ name: String, _ revision: UInt64) throws {
         let gone = folder.unfinished + "/deleting-" + name
         _ = try change(name, revision) {
             try Folder.remove(gone)
-            try Folder.rename(folder.stream(name), to: gone)
-            try Folder.sync(folder.streams)
+            try rename(folder.stream(name), to: gone)
         }
         state.withLock { $0.entries[name] = nil }
         try Folder.remove(gone)
+    }
+
+    /// Gives a stream's folder another name, durably, or leaves it the one it has.
+    private func rename(_ path: String, to new: String) throws(SystemError) {
+        try Folder.rename(path, to: new)
+        do {
+            try Folder.sync(folder.streams)
+        } catch {
+            // It would come to light at the next start, whatever is answered now.
+            guard Self.undo({ () throws(SystemError) in try Folder.rename(new, to: path) }) else {
+                return
+            }
+            throw error
+        }
+    }
+
+    /// Takes back what was done and may not be durable; false where it stays done.
+    private static func undo(_ work: () throws(SystemError) -> Void) -> Bool {
+        do throws(SystemError) {
+            try work()
+            return true
+        } catch {
+            return false
+        }
+    }
+
+    /// A configuration in the place of another: the one or the other, also where the disk fails.
+    private func replace(_ stream: DeliveryStream) throws {
+        let path = folder.stream(stream.name)
+        let old = try StreamFile.content(path)
+        do {
+            try StreamFile.store(stream, path)
+        } catch {
+            // The new one may be in its place, and only that not be sure to last.
+            if try StreamFile.content(path) != old {
+                let isUndone = Self.undo { () throws(SystemError) in
+                    try StreamFile.write(old, path)
+                }
+                if !isUndone, try StreamFile.content(path) != old { return }
+            }
+            throw error
+        }
     }
 
     /// A folder with the configuration in it is there as a whole, or not at all.
@@ -92,8 +132,7 @@ final class FileStreamStore: StreamStore {
         try Folder.remove(temporary)
         try Folder.create(temporary)
         try StreamFile.store(stream, temporary)
-        try Folder.rename(temporary, to: folder.stream(stream.name))
-        try Folder.sync(folder.streams)
+        try rename(temporary, to: folder.stream(stream.name))
     }
 
     /// Writes a change of what a revision is of; the entry is the caller's if it succeeds.

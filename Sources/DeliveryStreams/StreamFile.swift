@@ -48,6 +48,14 @@ enum StreamFile {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.prettyPrinted, .sortedKeys]
         let bytes = try encoder.encode(Document(version: 2, stream: stream))
-        try Folder.replaceFile(folder + "/stream.json", with: [UInt8](bytes), permissions: 0o600)
+        try write([UInt8](bytes), folder)
+    }
+
+    static func write(_ content: [UInt8], _ folder: String) throws(SystemError) {
+        try Folder.replaceFile(folder + "/stream.json", with: content, permissions: 0o600)
+    }
+
+    static func content(_ folder: String) throws(SystemError) -> [UInt8] {
+        try Folder.readFile(folder + "/stream.json")
     }
 }

@@ -1,4 +1,5 @@
 import DeliveryTesting
+import Glibc
 import Platform
 import Records
 import Synchronization
@@ -67,6 +68,58 @@ import Testing
         try Folder.create(data.unfinished)
         _ = try store.put(stream("b"), over: nil)
         try store.remove("a", document.revision)
+    }
+
+    /// A change, and a folder in which one call fails.
+    enum Change: CaseIterable {
+        case create
+        case update
+        case remove
+    }
+
+    private func make(_ change: Change, _ store: FileStreamStore, _ revision: UInt64?) throws {
+        switch change {
+        case .create: _ = try store.put(stream("a"), over: nil)
+        case .update: _ = try store.put(stream("a", 2), over: revision)
+        case .remove: try store.remove("a", revision ?? 0)
+        }
+    }
+
+    /// Whichever call of a change fails: what is answered is what the next start finds, and the same change
+    /// again is made.
+    @Test(arguments: Change.allCases)
+    func `a change that fails anywhere has happened or has not, as it is answered`(
+        change: Change
+    ) throws {
+        var failed = 0
+        for number in 0..<100 {
+            let folder = TemporaryFolder()
+            let data = try DataFolder(folder("data"))
+            defer { data.release() }
+            let store = FileStreamStore(data)
+            var revision: UInt64?
+            if change != .create { revision = try store.put(stream("a"), over: nil).revision }
+            let before = try FileStreamStore(data).load().map(\.document.stream)
+            let calls = Atomic(0)
+            let fault = SystemFaults.install(below: data.path) { call, _, _ in
+                // Reading changes nothing.
+                guard ![.read, .list, .stat].contains(call) else { return nil }
+                return calls.add(1, ordering: .relaxed).oldValue == number ? EIO : nil
+            }
+            let result = Result { try make(change, store, revision) }
+            fault.remove()
+            let after = try FileStreamStore(data).load().map(\.document.stream)
+            // One that is gone is gone, though its files may be there till the next start.
+            if case .failure = result, change != .remove || store.contains("a") {
+                failed += 1
+                #expect(after == before, "call \(number)")
+                try make(change, store, revision)
+            }
+            let found = try FileStreamStore(data).load().map(\.document.stream)
+            #expect(found == (change == .remove ? [] : [stream("a", change == .create ? 1 : 2)]))
+            if calls.load(ordering: .relaxed) <= number { break }
+        }
+        #expect(failed >= 3)
     }
 
     @Test func `a configuration in the folder of another stream is not read as either's`() throws {
