@@ -1,6 +1,7 @@
 internal import Foundation
 package import Platform
 internal import Records
+internal import Synchronization
 
 /// The server's data folder: what lies where, and the lock that keeps a second server out.
 package final class DataFolder: Sendable {
@@ -57,12 +58,34 @@ package final class DataFolder: Sendable {
     /// Lets other processes have the folder; nothing in it may be touched after.
     package func release() { lock.unlock() }
 
+    private struct Look {
+        var at: ContinuousClock.Instant
+        var isInPlace: Bool
+    }
+    private let lastLook = Mutex<Look?>(nil)
+    private static let lookLasts: Duration = .milliseconds(500)
+
+    /// Whether the folder that was taken is what is found at its path, as of half a second ago at the most.
+    ///
+    /// One that was removed, moved or hidden by a mount still takes what is written to files that are open,
+    /// and no start would find it.
+    package var isInPlace: Bool {
+        let now = ContinuousClock.now
+        return lastLook.withLock { last in
+            if let last, last.at.duration(to: now) < Self.lookLasts { return last.isInPlace }
+            let isInPlace = lock.isInPlace
+            last = Look(at: now, isInPlace: isInPlace)
+            return isInPlace
+        }
+    }
+
     /// Makes a file durable, and removes it again: what a put needs.
     ///
     /// Blocks.
     ///
     /// - Throws: `SystemError` with what the disk says.
     package func tryWriting() throws(SystemError) {
+        guard lock.isInPlace else { throw SystemError(.stat, path: self.path, code: ESTALE) }
         let path = unfinished + "/try"
         if let free = Folder.freeBytes(at: unfinished), free < Limits.minimumFreeDiskBytes {
             throw SystemError(.allocate, path: self.path, code: ENOSPC)

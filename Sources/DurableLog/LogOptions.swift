@@ -28,6 +28,9 @@ package struct LogOptions: Sendable {
     package var maximumQueuedBytes: Int
     /// Bytes that are written before one sync.
     package var maximumGroupBytes: Int
+    /// Whether the folder of all logs is where the next start will look for it; where not, nothing is
+    /// appended.
+    package var isInPlace: @Sendable () -> Bool
     /// The keys that logs' data keys are wrapped by; nil where nothing is encrypted.
     package var masterKeys: MasterKeys?
     /// Whether all logs are encrypted, whatever their streams say.
@@ -46,6 +49,7 @@ package struct LogOptions: Sendable {
         freeBytes: @escaping @Sendable (String) -> UInt64? = Folder.freeBytes,
         maximumQueuedBytes: Int = Limits.maximumQueuedAppendBytes,
         maximumGroupBytes: Int = Limits.maximumGroupBytes,
+        isInPlace: @escaping @Sendable () -> Bool = { true },
         masterKeys: MasterKeys? = nil,
         encryptsAll: Bool = false,
         onSync: (@Sendable (Duration) -> Void)? = nil,
@@ -58,6 +62,7 @@ package struct LogOptions: Sendable {
         self.freeBytes = freeBytes
         self.maximumQueuedBytes = maximumQueuedBytes
         self.maximumGroupBytes = maximumGroupBytes
+        self.isInPlace = isInPlace
         self.masterKeys = masterKeys
         self.encryptsAll = encryptsAll
         self.onSync = onSync

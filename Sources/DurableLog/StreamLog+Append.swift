@@ -87,7 +87,7 @@ extension StreamLog {
             // What the file holds now is not known: go on in a new one, from the last durable mark.
             writer.current = nil
             logger.error(
-                "the log cannot be written, puts are refused until it can",
+                error.call == .stat ? Self.goneMessage : Self.failedMessage,
                 metadata: ["folder": "\(folder)", "error": "\(error)"]
             )
             let failure =
@@ -99,6 +99,11 @@ extension StreamLog {
         return results
     }
 
+    private static let failedMessage: Logger.Message =
+        "the log cannot be written, puts are refused until it can"
+    private static let goneMessage: Logger.Message =
+        "the data folder was removed or replaced, puts are refused until it is back"
+
     /// Writes as many batches as the segment takes, and makes them durable.
     private func writeRun(
         _ batches: ArraySlice<PendingAppend>,
@@ -106,6 +111,7 @@ extension StreamLog {
     )
         throws(SystemError) -> [AppendReceipt]
     {
+        guard options.isInPlace() else { throw SystemError(.stat, path: folder, code: ESTALE) }
         let isEncrypted = encryption.isOn
         let first = batches[batches.startIndex].frameBytes(isEncrypted: isEncrypted)
         let segment = try segmentWithRoom(for: first, &writer)
@@ -130,6 +136,10 @@ extension StreamLog {
             let began = ContinuousClock.now
             try segment.file.sync()
             options.onSync?(began.duration(to: .now))
+        }
+        // Of a file that was removed, nothing outlives the process.
+        guard segment.file.isLinked else {
+            throw SystemError(.stat, path: segment.file.path, code: ENOENT)
         }
         writer.end = run.end
         publish(run.end)

@@ -68,6 +68,7 @@ struct Storage {
             options: LogOptions(
                 durability: settings.records.durability,
                 maximumLogBytes: settings.records.maxLogBytes,
+                isInPlace: { [folder] in folder.isInPlace },
                 masterKeys: masterKeys,
                 encryptsAll: settings.encryptAtRest,
                 onSync: { [metrics = context.serverMetrics] in metrics.synced($0) },

@@ -122,6 +122,18 @@ import Testing
         #expect(failed >= 3)
     }
 
+    @Test func `a data folder that another is in the place of is not written to`() throws {
+        let data = try DataFolder(folder("data"))
+        defer { data.release() }
+        #expect(data.isInPlace)
+        try data.tryWriting()
+        try Folder.rename(folder("data"), to: folder("aside"))
+        let other = try DataFolder(folder("data"))
+        defer { other.release() }
+        #expect(throws: SystemError.self) { try data.tryWriting() }
+        try other.tryWriting()
+    }
+
     @Test func `a configuration in the folder of another stream is not read as either's`() throws {
         let data = try DataFolder(folder("data"))
         defer { data.release() }

@@ -87,6 +87,16 @@ import Testing
         #expect(throws: LogError.self) { try harness.reopen() }
     }
 
+    @Test func `nothing is acknowledged that went into a file without a name`() async throws {
+        let harness = try LogHarness()
+        _ = try await harness.append([[1]])
+        try Folder.remove(harness.folder("log"))
+        for _ in 0..<3 {
+            await #expect(throws: FirehoseError.self) { try await harness.append([[2]]) }
+        }
+        #expect(harness.log.tail.records == 1)
+    }
+
     @Test func `a reader that is added later holds back what is behind its mark`() async throws {
         let harness = try LogHarness(firstSegmentBytes: 16 * 1024, segmentBytes: 32 * 1024)
         for number in 0..<10 {
