@@ -3,60 +3,68 @@ internal import Records
 
 /// The connection's share of the memory for bodies.
 extension HTTPHandler {
-    /// Takes from the budget what the body may come to, once its first bytes are there.
-    func reserveMemory(for request: IncomingRequest, _ context: ChannelHandlerContext) {
-        guard case .none = memory else { return }
+    /// Bytes that a body is charged for beyond what has arrived, so that it does not ask for every read.
+    private static let stepBytes = 256 * 1024
+
+    /// Has the body charged for what has arrived of it.
+    func chargeMemory(for request: IncomingRequest, _ context: ChannelHandlerContext) {
         // Chunked bodies do not say their size.
-        acquireMemory(request.declaredBytes ?? Limits.maximumRequestBodyBytes, context)
+        let limit = request.declaredBytes ?? Limits.maximumRequestBodyBytes
+        switch memory {
+        case .none: acquireMemory(core.memory.claim(limit: limit), request.bodyBytes, context)
+        case .held(let claim) where claim.held < request.bodyBytes:
+            acquireMemory(claim, request.bodyBytes, context)
+        case .held, .waiting: break
+        }
     }
 
-    func acquireMemory(_ bytes: Int, _ context: ChannelHandlerContext) {
-        if let room = core.memory.acquire(bytes, on: context.eventLoop) {
-            memory = .waiting(bytes)
-            wait(for: room, bytes, context)
+    func acquireMemory(
+        _ claim: MemoryBudget.Claim,
+        _ arrived: Int,
+        _ context: ChannelHandlerContext
+    ) {
+        var claim = claim
+        let isSmall = claim.limit <= Limits.smallRequestBodyBytes
+        let bytes = isSmall ? claim.limit : min(claim.limit, arrived + Self.stepBytes)
+        if let room = core.memory.grow(&claim, to: bytes, on: context.eventLoop) {
+            memory = .waiting(claim)
+            wait(for: room, context)
         } else {
-            memory = .held(bytes)
+            memory = .held(claim)
         }
     }
 
     /// Leaves the rest of the request in the socket until there is memory for it.
-    private func wait(
-        for room: EventLoopFuture<Void>,
-        _ bytes: Int,
-        _ context: ChannelHandlerContext
-    ) {
+    private func wait(for room: EventLoopFuture<Void>, _ context: ChannelHandlerContext) {
         let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
+        let began = NIODeadline.now()
         _ = context.channel.setOption(.autoRead, value: false)
         room.whenSuccess {
             let (handler, context) = bound.value
-            handler.memoryIsThere(bytes, context)
+            handler.memoryIsThere(waited: .now() - began, context)
         }
     }
 
-    private func memoryIsThere(_ bytes: Int, _ context: ChannelHandlerContext) {
-        memory = .held(bytes)
-        // The client may have gone, or been refused, meanwhile.
-        guard !isGone, case .receiving(let request) = state else {
-            releaseMemory()
-            if !isGone { resumeReading(context) }
-            return
+    private func memoryIsThere(waited: TimeAmount, _ context: ChannelHandlerContext) {
+        guard !isGone else { return }
+        // The client may have been refused meanwhile.
+        if case .waiting(let claim) = memory, case .receiving(let request) = state {
+            memory = .held(claim)
+            // It is not the client's time.
+            lastProgress = lastProgress + waited
+            if request.hasEnded { complete(request, context) }
         }
-        lastProgress = .now()
-        if request.hasEnded { complete(request, context) }
-        resumeReading(context)
-    }
-
-    private func resumeReading(_ context: ChannelHandlerContext) {
         _ = context.channel.setOption(.autoRead, value: true)
         context.read()
     }
 
-    /// Gives back what is held.
-    ///
-    /// What is waited for comes, and is given back then.
+    /// Gives back what is held, and waits for no more.
     func releaseMemory() {
-        guard case .held(let bytes) = memory else { return }
-        memory = .none
-        core.memory.release(bytes)
+        switch memory {
+        case .none: break
+        case .held(let claim), .waiting(let claim):
+            memory = .none
+            core.memory.release(claim)
+        }
     }
 }

@@ -47,7 +47,7 @@ extension HTTPHandler {
             state = .receiving(request)
             return
         }
-        reserveMemory(for: request, context)
+        chargeMemory(for: request, context)
         state = .idle  // so that buffer and hash have one owner while they grow
         request.authentication?.take(part)
         if var body = request.body {
@@ -98,7 +98,8 @@ extension HTTPHandler {
         // Given back first: whoever holds some and waits for more could wait for ever.
         releaseMemory()
         state = .receiving(request)
-        acquireMemory(Limits.maximumRequestBodyBytes, context)
+        let most = Limits.maximumRequestBodyBytes
+        acquireMemory(core.memory.claim(limit: most), most, context)
         if !memory.isWaiting { dispatch(request, context) }
     }
 }

@@ -23,12 +23,12 @@ final class HTTPHandler: ChannelInboundHandler {
         case closed
     }
 
-    /// This connection's share of the memory budget, in bytes.
+    /// This connection's share of the memory budget.
     enum Memory {
         case none
-        /// Asked for in a numbered request; the answer is on its way.
-        case waiting(Int)
-        case held(Int)
+        /// More is asked for; the answer is on its way.
+        case waiting(MemoryBudget.Claim)
+        case held(MemoryBudget.Claim)
 
         var isWaiting: Bool {
             if case .waiting = self { true } else { false }

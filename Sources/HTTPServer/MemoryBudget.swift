@@ -1,51 +1,70 @@
 internal import NIOCore
+internal import Records
 internal import Synchronization
 
-/// Bounds the bytes of request bodies in memory, over all connections: who finds no room waits its
-/// turn, first come, first served.
+/// Bounds the bytes of request bodies in memory, over all connections; see its state machine.
 final class MemoryBudget: Sendable {
-    private struct State {
-        var free: Int
-        var waiting: CircularBuffer<(bytes: Int, promise: EventLoopPromise<Void>)> = []
+    /// A body's share.
+    struct Claim: Sendable {
+        fileprivate var number: MemoryBudgetStateMachine.Claim
+        /// Bytes that the body may come to.
+        let limit: Int
+        /// Bytes that it is charged for, or waits for.
+        fileprivate(set) var held = 0
     }
-    private let total: Int
+
+    private struct State {
+        var machine: MemoryBudgetStateMachine
+        var promises: [MemoryBudgetStateMachine.Claim: EventLoopPromise<Void>] = [:]
+    }
     private let state: Mutex<State>
 
     init(bytes: Int) {
-        total = bytes
-        state = Mutex(State(free: bytes))
+        state = Mutex(
+            State(
+                machine: MemoryBudgetStateMachine(
+                    bytes: bytes,
+                    bytesForSmall: Limits.smallRequestBodiesInMemoryBytes,
+                    largestSmall: Limits.smallRequestBodyBytes
+                )
+            )
+        )
     }
 
     /// True while somebody waits for room.
-    var isWaitedFor: Bool { state.withLock { !$0.waiting.isEmpty } }
+    var isWaitedFor: Bool { state.withLock { $0.machine.isWaitedFor } }
 
-    /// Takes `bytes`, which are returned with `release`: nil where they are there, a future where
-    /// they will be.
-    func acquire(_ bytes: Int, on eventLoop: any EventLoop) -> EventLoopFuture<Void>? {
-        precondition(bytes <= total)
+    /// A body that may come to `limit` bytes, and has none yet.
+    func claim(limit: Int) -> Claim {
+        Claim(number: state.withLock { $0.machine.begin(limit: limit) }, limit: limit)
+    }
+
+    /// Charges a body for `bytes` in all: nil where they are there, a future where they will be.
+    func grow(
+        _ claim: inout Claim,
+        to bytes: Int,
+        on eventLoop: any EventLoop
+    ) -> EventLoopFuture<Void>? {
+        guard bytes > claim.held else { return nil }
+        claim.held = bytes
+        let number = claim.number
         return state.withLock { state in
-            if state.waiting.isEmpty, state.free >= bytes {
-                state.free -= bytes
-                return nil
-            }
+            if state.machine.grow(number, to: bytes) { return nil }
             let promise = eventLoop.makePromise(of: Void.self)
-            state.waiting.append((bytes, promise))
+            state.promises[number] = promise
             return promise.futureResult
         }
     }
 
-    /// Returns bytes, and lets those in that they are enough for.
-    func release(_ bytes: Int) {
-        let ready = state.withLock { state in
-            state.free += bytes
-            var ready: [EventLoopPromise<Void>] = []
-            while let first = state.waiting.first, first.bytes <= state.free {
-                state.free -= first.bytes
-                ready.append(first.promise)
-                state.waiting.removeFirst()
-            }
-            return ready
+    /// The body is gone, whether it held memory or waited for some, and those are let in that there is room
+    /// for now.
+    func release(_ claim: Claim) {
+        let (gone, ready) = state.withLock { state in
+            let gone = state.promises.removeValue(forKey: claim.number)
+            let ready = state.machine.end(claim.number)
+            return (gone, ready.compactMap { state.promises.removeValue(forKey: $0) })
         }
-        for promise in ready { promise.succeed(()) }
+        // Whoever waited is told, and sees that it is gone.
+        for promise in ready + [gone].compactMap(\.self) { promise.succeed(()) }
     }
 }

@@ -15,6 +15,10 @@ package enum Limits {
     ///
     /// Large enough that a few dozen full batches decode side by side.
     package static let maximumRequestBodiesInMemoryBytes = 64 * 1024 * 1024
+    /// Bytes of a body that does not wait for the memory that larger ones hold: a put of a few records.
+    package static let smallRequestBodyBytes = 64 * 1024
+    /// Bytes of such bodies in memory at one time, beside the others.
+    package static let smallRequestBodiesInMemoryBytes = 8 * 1024 * 1024
     /// Bytes a second that a request must bring on average while others wait for the memory that it
     /// holds.
     package static let minimumBodyBytesPerSecond = 64 * 1024

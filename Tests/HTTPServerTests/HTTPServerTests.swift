@@ -1,8 +1,17 @@
 import Egress
 import HTTPServer
 import Records
+import Synchronization
 import TestSupport
 import Testing
+
+private final class Flag: Sendable {
+    private let value = Atomic(false)
+
+    var isSet: Bool { value.load(ordering: .relaxed) }
+
+    func set() { value.store(true, ordering: .relaxed) }
+}
 
 @Suite(.timeLimit(.minutes(1))) struct HTTPServerTests {
     private static let one = "hello"
@@ -121,6 +130,45 @@ import Testing
                 for try await text in group { #expect(text.hasPrefix("HTTP/1.1 200")) }
             }
             #expect(service.bodies.count == 20)
+        }
+    }
+
+    @Test func `slow bodies hold up neither small requests nor large ones`() async throws {
+        try await withServer { _, port, client in
+            let slow =
+                Self.head("Content-Length: 8000000\r\n\r\n")
+                + String(repeating: "x", count: 100_000)
+            let areRefused = Flag()
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                let began = AsyncStream.makeStream(of: Void.self)
+                for _ in 0..<12 {
+                    group.addTask {
+                        // They stay until the server's time is up, or the test is over.
+                        _ = try? await exchange(port, [slow], sent: began.continuation) { text in
+                            if text.contains("408") { areRefused.set() }
+                            return false
+                        }
+                    }
+                }
+                var count = 0
+                for await _ in began.stream {
+                    count += 1
+                    if count == 12 { break }
+                }
+                for body in ["a", String(repeating: "QUJD", count: 1_000_000)] {
+                    let response = try await client.send(
+                        HTTPRequest(
+                            method: "POST",
+                            url: "http://127.0.0.1:\(port)/",
+                            body: .bytes(Array(body.utf8))
+                        )
+                    )
+                    #expect(response.status == 200)
+                }
+                // Nobody had to go for them.
+                #expect(!areRefused.isSet)
+                group.cancelAll()
+            }
         }
     }
 

@@ -121,6 +121,7 @@ func withServer(
 func exchange(
     _ port: Int,
     _ parts: [String],
+    sent: AsyncStream<Void>.Continuation? = nil,
     enough: @escaping @Sendable (String) -> Bool = { _ in false }
 ) async throws -> String {
     let channel = try await ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)
@@ -131,6 +132,7 @@ func exchange(
         }
     return try await channel.executeThenClose { inbound, outbound in
         for part in parts { try await outbound.write(ByteBuffer(string: part)) }
+        sent?.yield()
         var text = ""
         for try await buffer in inbound {
             text += String(buffer: buffer)
