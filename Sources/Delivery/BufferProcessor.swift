@@ -12,6 +12,8 @@ package struct BufferCut: Sendable, Hashable {
     package var bytes: UInt64
     /// When its oldest record arrived.
     package var arrival: Timestamp
+    /// A time that no later buffer falls short of, also where the clock is set back: what names sort by.
+    package var order: Timestamp
     /// Whether the checkpoint has to be at `start` before the buffer is journalled, as after a crash its
     /// entry must join it.
     package var joinsCheckpoint: Bool
@@ -23,8 +25,10 @@ package struct BufferCut: Sendable, Hashable {
         limit: LogMark,
         bytes: UInt64,
         arrival: Timestamp,
+        order: Timestamp? = nil,
         joinsCheckpoint: Bool = false
     ) {
+        self.order = order ?? arrival
         self.sequence = sequence
         self.start = start
         self.limit = limit

@@ -43,6 +43,7 @@ package struct DeliveryTarget: Sendable {
                 version: version,
                 sequence: cut.sequence,
                 arrival: cut.arrival,
+                order: cut.order,
                 destination: destination,
                 template: template,
                 errorOutputType: type,

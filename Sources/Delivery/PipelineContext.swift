@@ -50,7 +50,7 @@ package final class PipelineContext: Sendable {
         var logger = environment.logger
         logger[metadataKey: "stream"] = "\(stream)"
         self.logger = logger
-        startedAt = environment.options.time.now()
+        startedAt = environment.options.time.steady()
     }
 
     /// The clock.
@@ -168,7 +168,7 @@ package final class PipelineContext: Sendable {
                 failurePlans: plans.failures,
                 records: use.records,
                 copy: use.copy,
-                firstAttempt: time.now()
+                firstAttempt: time.steady()
             )
         }
         return try await journal.propose(proposed)

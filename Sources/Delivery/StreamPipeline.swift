@@ -123,7 +123,7 @@ package final class StreamPipeline: Sendable {
         let bounds = processor.bounds
         let next = machine.withLock { machine in
             machine.bounds = bounds
-            return machine.next(tail: tail, now: context.time.now())
+            return machine.next(tail: tail, now: context.time.steady())
         }
         switch next {
         case .waitForSettlement:
@@ -144,10 +144,10 @@ package final class StreamPipeline: Sendable {
         let arrival = try await context.environment.diskThreads.run { [context] _ in
             try context.log.arrival(after: mark)
         }
-        let now = context.time.now()
-        // What was transformed has waited before.
-        let since = context.role == .outcome ? now : nil
-        machine.withLock { $0.arrivalFound(arrival ?? now, now: now, since: since) }
+        let (now, steady) = (context.time.now(), context.time.steady())
+        // What was transformed has waited before. The stamp of a clock that was ahead holds nothing up.
+        let waited = context.role == .outcome ? .zero : max(.zero, now - (arrival ?? now))
+        machine.withLock { $0.arrivalFound(arrival ?? now, since: steady - waited) }
     }
 
     private func seal(

@@ -137,7 +137,7 @@ struct World {
         switch pipes[p].machine.next(tail: pipes[p].log.tail, now: now) {
         case .findArrival(let mark):
             let arrival = pipes[p].log.records[Int(mark.records)].arrival
-            pipes[p].machine.arrivalFound(arrival, now: now, since: p == 1 ? now : nil)
+            pipes[p].machine.arrivalFound(arrival, since: p == 1 ? now : min(arrival, now))
         case .seal(let cut): seal(cut, p, isBatch)
         case .wait(let until, _): if isHealed { now = max(now, until) }
         case .waitForRecords, .waitForSettlement: break

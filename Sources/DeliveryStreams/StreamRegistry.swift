@@ -125,7 +125,7 @@ package final class StreamRegistry: DeliveryStreamRegistry, RecordAppender, Send
             delivery: delivery,
             limiter: policy.limits.limiter(
                 ofStream: stream.name,
-                now: environment.time.now()
+                now: environment.time.steady()
             ),
             metrics: StreamMetrics(stream: stream.name, environment.delivery.options.metrics),
             tap: StreamTap(tapMemory, environment.time)
@@ -144,7 +144,7 @@ package final class StreamRegistry: DeliveryStreamRegistry, RecordAppender, Send
         switch found(name) {
         case .success(let active):
             let count =
-                active.limiter?.admit(batch, now: environment.time.now()) ?? batch.recordCount
+                active.limiter?.admit(batch, now: environment.time.steady()) ?? batch.recordCount
             let metrics = active.metrics
             metrics.began(operation)
             if count < batch.recordCount { metrics.throttled(batch.recordCount - count) }

@@ -25,7 +25,8 @@ struct FrameHeader: Equatable {
     var recordCount: UInt32
     /// CRC-32C of the payload.
     var payloadChecksum: UInt32
-    /// When the batch arrived; never before the frame in front of it.
+    /// When the batch arrived, as the clock said; it may be set back, and then a frame's is earlier than
+    /// that of the one before.
     var arrival: Timestamp
     /// Records in the log before this frame.
     var firstRecord: UInt64

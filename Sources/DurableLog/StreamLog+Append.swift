@@ -125,8 +125,7 @@ extension StreamLog {
             let frameBytes = pending.frameBytes(isEncrypted: isEncrypted)
             guard run.bytes + frameBytes <= room else { break }
             run.bytes += frameBytes
-            writer.arrival = max(writer.arrival, pending.arrival ?? now)
-            try add(pending, to: &run, encrypted, writer)
+            try add(pending, to: &run, encrypted, writer, arrival: pending.arrival ?? now)
         }
         try segment.file.write(
             gathering: &run.parts,
@@ -151,7 +150,8 @@ extension StreamLog {
         _ pending: PendingAppend,
         to run: inout FrameRun,
         _ space: EncryptionSpace?,
-        _ writer: Writer
+        _ writer: Writer,
+        arrival: Timestamp
     ) throws(SystemError) {
         let isEncrypted = space != nil
         var header = FrameHeader(
@@ -160,7 +160,7 @@ extension StreamLog {
             payloadBytes: UInt32(pending.payloadBytes(isEncrypted: isEncrypted)),
             recordCount: UInt32(pending.batch.recordCount),
             payloadChecksum: 0,
-            arrival: writer.arrival,
+            arrival: arrival,
             committed: writer.end.position.offset,
             isEncrypted: isEncrypted
         )

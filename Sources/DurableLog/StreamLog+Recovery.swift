@@ -8,7 +8,6 @@ struct LogRecovery {
     /// The mark at the first segment's beginning.
     var start = LogMark.start
     var end = LogMark.start
-    var lastArrival = Timestamp(milliseconds: 0)
     /// The end of the last encrypted frame of the last segment, 0 where it has none.
     var encryptedEnd: UInt64 = 0
     /// Bytes behind the end that look like the start of a write that never finished.
@@ -152,7 +151,6 @@ extension LogRecovery {
                 unsynced.append(frame)
                 offset = frame.end.position.offset
                 end = frame.end
-                lastArrival = max(lastArrival, frame.arrival)
                 if frame.isEncrypted { encryptedEnd = offset }
                 continue
             }

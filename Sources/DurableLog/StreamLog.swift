@@ -54,8 +54,6 @@ package final class StreamLog: RecordLog, Sendable {
     struct Writer {
         /// The mark behind the last durable frame.
         var end: LogMark
-        /// The newest arrival stamp; stamps never go back.
-        var arrival: Timestamp
         /// The segment that grows.
         ///
         /// Nil at start and after a failed write: what a file holds then is not known for sure, so
@@ -131,7 +129,6 @@ package final class StreamLog: RecordLog, Sendable {
         writer = Mutex(
             Writer(
                 end: found.end,
-                arrival: found.lastArrival,
                 current: nil,
                 segmentCount: 0
             )

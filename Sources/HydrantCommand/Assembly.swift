@@ -45,6 +45,7 @@ struct Assembly {
             transforms: delivery.transforms,
             clients: clients.all,
             folder: storage.folder,
+            time: storage.time,
             logger: context.logger
         )
         group = Self.group(
@@ -52,6 +53,7 @@ struct Assembly {
             [
                 .init(service: Repeats(logs: context.logs)),
                 .init(service: engine),
+                .init(service: ClockKeeper(time: storage.time, logger: context.logger)),
                 .init(service: access.reloader(context.logger)),
                 .init(service: server, failureTerminationBehavior: .gracefullyShutdownGroup),
                 .init(service: Farewell(health: health)),

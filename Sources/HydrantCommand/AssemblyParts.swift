@@ -42,12 +42,15 @@ struct ServerContext: Sendable {
 /// The data folder and the logs in it.
 struct Storage {
     let folder: DataFolder
+    /// Whatever must not be given up early because somebody set the clock goes by it.
+    let time: SteadyTime
     let masterKeys: MasterKeys?
     let logs: LogStore
 
     init(_ context: ServerContext) throws {
         let settings = context.settings
         folder = try DataFolder(Place.absolute(settings.dataDir))
+        time = SteadyTime(folder: folder.path)
         if settings.records.durability == .os {
             context.logger.warning(
                 """
@@ -72,7 +75,7 @@ struct Storage {
                 masterKeys: masterKeys,
                 encryptsAll: settings.encryptAtRest,
                 onSync: { [metrics = context.serverMetrics] in metrics.synced($0) },
-                time: context.time
+                time: time
             ),
             logger: context.logs[.log]
         )
@@ -127,7 +130,7 @@ struct DeliveryParts {
         transforms = TransformHost(
             folder: Place.absolute(settings.streams.transforms),
             identity: settings.identity.service,
-            time: context.time,
+            time: storage.time,
             logger: context.logs[.transforms]
         )
         registry = try StreamRegistry(
@@ -154,25 +157,26 @@ struct DeliveryParts {
             store: try settings.buckets.store(
                 dataDir: storage.folder.path,
                 clients.buckets,
-                context.time,
+                storage.time,
                 context.logger
             ),
             retryDuration: .seconds(settings.records.s3RetryDuration),
             compressionLevel: settings.records.compressionLevel,
             masterKeys: storage.masterKeys,
-            recordDestinations: try recordDestinations(context, clients.endpoints),
+            recordDestinations: try recordDestinations(context, storage, clients.endpoints),
             copies: try CopyService(
                 settings.warehouse.settings(),
                 client: clients.endpoints,
-                time: context.time
+                time: storage.time
             ),
             metrics: context.metrics,
-            time: context.time
+            time: storage.time
         )
     }
 
     private static func recordDestinations(
         _ context: ServerContext,
+        _ storage: Storage,
         _ client: HTTPClient
     ) throws -> RecordDestinations {
         RecordDestinations(
@@ -183,7 +187,7 @@ struct DeliveryParts {
             credentials: BucketOptions.credentials,
             identity: context.settings.identity.service,
             threads: WorkerThreads(count: 2),
-            time: context.time
+            time: storage.time
         )
     }
 }

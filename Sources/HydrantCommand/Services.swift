@@ -2,6 +2,7 @@ internal import DeliveryStreams
 internal import DurableLog
 internal import Egress
 internal import Logging
+internal import Platform
 internal import ServiceLifecycle
 internal import Transforms
 
@@ -23,6 +24,18 @@ struct Farewell: Service {
     }
 }
 
+/// Writes down now and then what durations are counted by.
+struct ClockKeeper: Service {
+    let time: SteadyTime
+    let logger: Logger
+
+    func run() async {
+        let threads = WorkerThreads(count: 1)
+        defer { threads.close() }
+        await cancelWhenGracefulShutdown { await time.keep(on: threads, logger) }
+    }
+}
+
 /// Log and delivery as a service: they work from their creation on, and stop when all before them in
 /// the reverse order has stopped.
 struct Engine: Service {
@@ -31,6 +44,7 @@ struct Engine: Service {
     let transforms: TransformHost
     let clients: [HTTPClient]
     let folder: DataFolder
+    let time: SteadyTime
     let logger: Logger
 
     func run() async throws {
@@ -48,6 +62,11 @@ struct Engine: Service {
         await transforms.shutDown()
         for client in clients { client.shutDown() }
         logs.shutDown()
+        do {
+            try time.note()
+        } catch {
+            logger.warning("the clock's note cannot be written", metadata: ["error": "\(error)"])
+        }
         folder.release()
         logger.info("stopped", metadata: ["data_folder": "\(folder.path)"])
     }

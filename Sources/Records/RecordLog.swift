@@ -22,8 +22,8 @@ package protocol RecordLog: AnyObject, Sendable {
     ///
     /// - Parameters:
     ///   - batch: The records.
-    ///   - arrival: When the oldest of them arrived, now unless it is given; stamps never go back in a
-    ///     log, so an earlier one counts as its predecessor's.
+    ///   - arrival: When the oldest of them arrived, now unless it is given. It is what the clock said:
+    ///     order is the numbers' alone.
     ///   - completion: Called when it is decided; batches come to it in order.
     func append(_ batch: RecordBatch, arrival: Timestamp?, completion: @escaping AppendCompletion)
 

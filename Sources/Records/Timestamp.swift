@@ -37,23 +37,37 @@ package struct Timestamp: Sendable, Hashable, Comparable, Codable {
         )
     }
 
+    /// The moment `duration` earlier.
+    package static func - (moment: Timestamp, duration: Duration) -> Timestamp {
+        moment + (Duration.zero - duration)
+    }
+
     /// The time from `earlier` to `later`.
     package static func - (later: Timestamp, earlier: Timestamp) -> Duration {
         .milliseconds(later.milliseconds - earlier.milliseconds)
     }
 }
 
-/// The one clock of the server: wall time where buffers and retries must survive a restart, monotonic time
-/// for what ends with the process.
+/// The clocks of the server: what people call the time, what durations are counted by over restarts, and
+/// what ends with the process.
 package protocol TimeSource: Sendable {
-    /// The time now.
+    /// The time now, which somebody may set: when records arrived, what is signed, what people read.
     func now() -> Timestamp
-    /// Waits until the moment has come; throws `CancellationError` when the task is cancelled.
+    /// Goes on over restarts, and does not jump when the time is set: for buffers and retries.
+    ///
+    /// It is the time as long as that is not set, and comparable with nothing but itself.
+    func steady() -> Timestamp
+    /// Waits until a moment by `steady` has come; throws `CancellationError` when the task is cancelled.
     func sleep(until moment: Timestamp) async throws
-    /// Now, by a clock that nobody sets: for time-outs and how long something took.
+    /// Now, by a clock of this process: for time-outs and how long something took.
     func instant() -> ContinuousClock.Instant
     /// Waits by that clock; throws `CancellationError` when the task is cancelled.
     func sleep(for duration: Duration) async throws
+}
+
+extension TimeSource {
+    /// The time itself, where nothing is kept over restarts.
+    package func steady() -> Timestamp { now() }
 }
 
 /// The system's clock.

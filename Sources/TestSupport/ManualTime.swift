@@ -5,6 +5,8 @@ internal import Synchronization
 package final class ManualTime: TimeSource {
     private struct State {
         var now: Timestamp
+        /// How far the time was set forward or back.
+        var offset: Duration = .zero
         var sleepers: [Int: (until: Timestamp, continuation: CheckedContinuation<Void, any Error>)]
         var lastSleeper = 0
         var isSkipping = false
@@ -22,13 +24,18 @@ package final class ManualTime: TimeSource {
         start = (now, .now)
     }
 
-    package func now() -> Timestamp { state.withLock { $0.now } }
+    package func now() -> Timestamp { state.withLock { $0.now + $0.offset } }
 
-    package func instant() -> ContinuousClock.Instant { start.instant + (now() - start.wall) }
+    package func steady() -> Timestamp { state.withLock { $0.now } }
+
+    package func instant() -> ContinuousClock.Instant { start.instant + (steady() - start.wall) }
 
     package func sleep(for duration: Duration) async throws {
-        try await sleep(until: now() + duration)
+        try await sleep(until: steady() + duration)
     }
+
+    /// Sets the time forward or back; no time goes by.
+    package func set(by duration: Duration) { state.withLock { $0.offset += duration } }
 
     /// Whether the clock jumps to where a sleep ends, as soon as somebody sleeps.
     package var skipsSleeps: Bool {
@@ -36,7 +43,7 @@ package final class ManualTime: TimeSource {
         set {
             state.withLock { $0.isSkipping = newValue }
             if newValue, let last = state.withLock({ $0.sleepers.values.map(\.until).max() }) {
-                advance(by: max(.zero, last - now()))
+                advance(by: max(.zero, last - steady()))
             }
         }
     }

@@ -138,6 +138,59 @@ import Testing
         await harness.stop()
     }
 
+    @Test(arguments: LogKind.allCases, [25, -25])
+    func `a clock that is set gives nothing up, and makes nothing wait`(
+        logs: LogKind,
+        hours: Int
+    ) async throws {
+        let store = ScriptedStore { put, _ in put < 3 ? Self.failure : .delivered }
+        let harness = try await DeliveryHarness(store, retryDuration: .seconds(100), logs: logs)
+        try await harness.create(interval: 60)
+        try await harness.put([[1]])
+        await harness.time.whenSleepers()
+        harness.time.advance(by: .seconds(60))
+        await store.whenPuts(1)
+        harness.time.set(by: .seconds(3600 * hours))
+        await harness.time.whenSleepers()
+        harness.time.advance(by: .seconds(1))
+        await store.whenPuts(2)
+        try await harness.restart(store, retryDuration: .seconds(100))
+        await store.whenPuts(3)
+        await harness.time.whenSleepers()
+        harness.time.advance(by: .seconds(1))
+        await store.whenPuts(4)
+        #expect(store.objects.values.map(\.self) == [[1]])
+        // A record that is put now waits as long as its buffer says.
+        try await harness.put([[2]])
+        await harness.time.whenSleepers()
+        harness.time.advance(by: .seconds(60))
+        await store.whenPuts(5)
+        await harness.stop()
+    }
+
+    @Test(arguments: LogKind.allCases)
+    func `what is put while the clock is wrong has that time alone, and order is the numbers'`(
+        logs: LogKind
+    ) async throws {
+        let store = ScriptedStore()
+        let harness = try await DeliveryHarness(store, logs: logs)
+        try await harness.create(interval: 0)
+        // Right, in a future, right again, and back.
+        for (number, hours) in [0, 48, -48, -1].enumerated() {
+            harness.time.set(by: .seconds(3600 * hours))
+            try await harness.put([[UInt8(number)]])
+            await store.whenPuts(number + 1)
+        }
+        let plans = store.puts.map(\.plan)
+        #expect(store.puts.map(\.content) == [[0], [1], [2], [3]])
+        let hours = plans.map { ($0.arrival - plans[0].arrival) / .seconds(3600) }
+        #expect(hours == [0, 48, 0, -1])
+        #expect(plans[1].key.hasPrefix("2026/07/15/14/s-1-2026-07-15-14-05-06-"))
+        #expect(plans[2].key.hasPrefix("2026/07/13/14/s-1-2026-07-13-14-05-06-"))
+        #expect(plans.map(\.uuid) == plans.map(\.uuid).sorted())
+        await harness.stop()
+    }
+
     @Test(arguments: LogKind.allCases)
     func `a buffer that is stuck does not hold up the ones behind it`(logs: LogKind) async throws {
         let store = ScriptedStore { _, plan in

@@ -23,7 +23,7 @@ import Testing
         var machine = machine()
         machine.flush(to: mark(5))
         #expect(machine.next(tail: mark(8), now: now) == .findArrival(after: .start))
-        machine.arrivalFound(now, now: now)
+        machine.arrivalFound(now, since: now)
         #expect(
             machine.next(tail: mark(8), now: now)
                 == .seal(
@@ -39,7 +39,7 @@ import Testing
         )
         machine.sealed(machine.nextSequence, end: mark(5))
         _ = machine.next(tail: mark(8), now: now)
-        machine.arrivalFound(now, now: now)
+        machine.arrivalFound(now, since: now)
         let due = now + .seconds(900)
         #expect(machine.next(tail: mark(8), now: now) == .wait(until: due, orBytes: 1005))
     }
@@ -54,7 +54,7 @@ import Testing
         var machine = machine()
         machine.flush(to: mark(5))
         machine.flush(to: mark(3))
-        machine.arrivalFound(now, now: now)
+        machine.arrivalFound(now, since: now)
         guard case .seal(let cut) = machine.next(tail: mark(8), now: now) else {
             Issue.record("nothing is sealed")
             return

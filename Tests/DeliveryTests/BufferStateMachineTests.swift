@@ -30,7 +30,7 @@ import Testing
         var machine = machine()
         let tail = mark(5, bytes: 100)
         #expect(machine.next(tail: tail, now: now) == .findArrival(after: .start))
-        machine.arrivalFound(now, now: now)
+        machine.arrivalFound(now, since: now)
         let due = now + .seconds(60)
         #expect(
             machine.next(tail: tail, now: now) == .wait(until: due, orBytes: Self.megabyte)
@@ -54,7 +54,7 @@ import Testing
 
     @Test func `a buffer goes out when it is large enough`() {
         var machine = machine()
-        machine.arrivalFound(now, now: now)
+        machine.arrivalFound(now, since: now)
         let tail = mark(5, bytes: Self.megabyte)
         #expect(
             machine.next(tail: tail, now: now)
@@ -73,7 +73,7 @@ import Testing
 
     @Test func `no more buffers are sealed than may be on their way`() {
         var machine = machine(inFlight: 1)
-        machine.arrivalFound(now, now: now)
+        machine.arrivalFound(now, since: now)
         let tail = mark(10, bytes: 3 * Self.megabyte)
         _ = machine.next(tail: tail, now: now)
         machine.sealed(machine.nextSequence, end: mark(3, bytes: Self.megabyte))
@@ -88,7 +88,7 @@ import Testing
         var sealed: UInt64 = 0
         func seal() {
             sealed += 1
-            machine.arrivalFound(now, now: now)
+            machine.arrivalFound(now, since: now)
             machine.sealed(machine.nextSequence, end: mark(sealed, bytes: sealed * Self.megabyte))
         }
         seal()
@@ -151,7 +151,7 @@ import Testing
         var machine = machine()
         let tail = mark(1, bytes: 1)
         let early = now + .seconds(-600)
-        machine.arrivalFound(early, now: now, since: now)
+        machine.arrivalFound(early, since: now)
         let due = now + .seconds(60)
         #expect(
             machine.next(tail: tail, now: now)

@@ -215,7 +215,7 @@ import Testing
     // MARK: Arrival, bounds, the end
 
     @Test(arguments: LogKind.allCases)
-    func `arrival stamps never go back, and may be given`(kind: LogKind) async throws {
+    func `arrival stamps are what the clock says, and may be given`(kind: LogKind) async throws {
         let harness = try RecordLogHarness(kind)
         let start = harness.log.tail
         let early = harness.time.now() + .seconds(-60)
@@ -226,7 +226,8 @@ import Testing
         _ = try await harness.append([[3]], arrival: early)
         #expect(try harness.log.arrival(after: start) == early)
         #expect(try harness.log.arrival(after: second) == harness.time.now())
-        #expect(try harness.log.arrival(after: third) == harness.time.now())
+        // Whoever puts while the clock is wrong does so for itself alone.
+        #expect(try harness.log.arrival(after: third) == early)
         #expect(try harness.log.arrival(after: harness.log.tail) == nil)
     }
 

@@ -13,10 +13,13 @@ package struct BufferStateMachine: Sendable {
         var isSettled = false
         /// When its oldest record arrived; nil where that is not known.
         var arrival: Timestamp?
+        /// See `BufferCut.order`.
+        var order: Timestamp?
 
         /// One that the journal has.
         package init(_ entry: JournalEntry) {
             self.init(sequence: entry.sequence, end: entry.end, arrival: entry.plan.arrival)
+            order = entry.plan.order
         }
 
         init(
@@ -44,6 +47,8 @@ package struct BufferStateMachine: Sendable {
     /// Up to here nothing waits for its buffer to be full.
     private var flushed: LogMark?
     private var inFlight: [InFlight]
+    /// The latest `BufferCut.order`.
+    private var lastOrder: Timestamp
     private(set) var nextSequence: UInt64
 
     /// Goes on from a checkpoint, with the buffers that were sealed behind it, in order.
@@ -57,6 +62,7 @@ package struct BufferStateMachine: Sendable {
         start = resumed.last?.end ?? checkpoint
         tail = start
         inFlight = resumed
+        lastOrder = resumed.compactMap(\.order).max() ?? Timestamp(milliseconds: 0)
         self.nextSequence = nextSequence
     }
 
@@ -74,7 +80,7 @@ package struct BufferStateMachine: Sendable {
         case seal(BufferCut)
     }
 
-    /// What to do, given how far the log reaches now.
+    /// What to do, given how far the log reaches now; `now` is steady.
     package mutating func next(tail: LogMark, now: Timestamp) -> Step {
         self.tail = tail
         // The two ways do not overtake each other: only one of them leaves journal entries.
@@ -88,9 +94,7 @@ package struct BufferStateMachine: Sendable {
         }
         if tail.position <= start.position { return .waitForRecords(start.records) }
         guard let oldestArrival, let waitingSince else { return .findArrival(after: start) }
-        // A clock that was set back holds nothing up for longer than the interval.
-        if waitingSince > now { self.waitingSince = now }
-        let due = min(waitingSince, now) + .seconds(bounds.intervalSeconds)
+        let due = waitingSince + .seconds(bounds.intervalSeconds)
         // Counters may jump over damage, never back: a plain comparison is safe.
         let waiting = max(tail.bytes, start.bytes) - start.bytes
         let size = bounds.bytes(waiting: waiting)
@@ -111,6 +115,7 @@ package struct BufferStateMachine: Sendable {
             limit: limit,
             bytes: bytes,
             arrival: arrival,
+            order: max(lastOrder, arrival),
             // Where others are in flight, their entries join it.
             joinsCheckpoint: bounds.isJournalled && inFlight.isEmpty
         )
@@ -122,15 +127,12 @@ package struct BufferStateMachine: Sendable {
 
     /// The answer to `findArrival`.
     ///
-    /// A stamp of a clock that was ahead does not hold a buffer up. What a transform gave has waited
-    /// before: its buffer begins to wait `since` it was found.
-    package mutating func arrivalFound(
-        _ arrival: Timestamp,
-        now: Timestamp,
-        since: Timestamp? = nil
-    ) {
-        oldestArrival = min(arrival, now)
-        waitingSince = min(since ?? arrival, now)
+    /// - Parameters:
+    ///   - arrival: What the clock said then, be it right or wrong.
+    ///   - since: When the buffer began to wait, steady.
+    package mutating func arrivalFound(_ arrival: Timestamp, since: Timestamp) {
+        oldestArrival = arrival
+        waitingSince = since
     }
 
     /// What is before a mark goes out now; what comes behind it waits as ever.
@@ -158,6 +160,7 @@ package struct BufferStateMachine: Sendable {
     /// A buffer was cut and journalled.
     package mutating func sealed(_ sequence: UInt64, end: LogMark) {
         precondition(end.position > start.position, "a buffer holds something")
+        if let oldestArrival { lastOrder = max(lastOrder, oldestArrival) }
         inFlight.append(
             InFlight(
                 sequence: sequence,

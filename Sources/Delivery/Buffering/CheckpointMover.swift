@@ -35,7 +35,7 @@ final class CheckpointMover: Sendable {
                 // One waits for all that come meanwhile.
                 guard !isDue.exchange(true, ordering: .relaxed) else { return }
                 defer { isDue.store(false, ordering: .relaxed) }
-                try await context.time.sleep(until: context.time.now() + Self.lazyPause)
+                try await context.time.sleep(for: Self.lazyPause)
             }
             try await move(moved)
         }

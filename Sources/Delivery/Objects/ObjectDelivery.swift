@@ -145,7 +145,7 @@ struct ObjectDelivery {
 
     /// The retry duration counts from the first attempt, over restarts.
     private var isTimeUp: Bool {
-        let now = context.time.now()
+        let now = context.time.steady()
         return context.allowance(context.environment.options.retryDuration)
             .left(used: now - entry.firstAttempt, now: now) <= .zero
     }

@@ -190,8 +190,8 @@ package struct RecordDeliveryStateMachine: Sendable {
 
     // MARK: Requests
 
-    /// The answer to `read`.
-    package mutating func read(_ part: Part, now: Timestamp) {
+    /// The answer to `read`; `now` is steady, and `wall` the time that people are told, by default the same.
+    package mutating func read(_ part: Part, now: Timestamp, at wall: Timestamp? = nil) {
         // Each request has the whole time, but one outage is not waited for more than once.
         let isResumed =
             buffer.firstAttempt < allowance.serverStart && place.position == buffer.start.position
@@ -201,7 +201,12 @@ package struct RecordDeliveryStateMachine: Sendable {
             if let failure = part.refusals[place] {
                 unsent.append(number)
                 pending.failed.append(
-                    FailedRecord(number: number, failure: failure, attempts: 0, endedAt: now)
+                    FailedRecord(
+                        number: number,
+                        failure: failure,
+                        attempts: 0,
+                        endedAt: wall ?? now
+                    )
                 )
             } else if progress?.isDelivered(number) != true {
                 pending.places.append(place)
@@ -217,11 +222,12 @@ package struct RecordDeliveryStateMachine: Sendable {
 
     /// What a request came to: a fate for each record that was sent.
     ///
-    /// `isNowhere` says that the bucket for failed records takes nothing either: then nothing is given up.
+    /// `now` is steady, and `wall` the time that people are told, by default the same. `isNowhere` says that the bucket for failed records takes nothing either: then nothing is given up.
     package mutating func answered(
         _ answer: DeliveryAnswer,
         requests: Int,
         now: Timestamp,
+        at wall: Timestamp? = nil,
         isNowhere: Bool
     ) -> Report {
         guard var part = pending else { preconditionFailure("a part was sent") }
@@ -230,7 +236,7 @@ package struct RecordDeliveryStateMachine: Sendable {
         summary.requests += requests
         summary.attempts = max(summary.attempts, part.attempts)
         let sent = part.places
-        let settled = Self.settle(&part, answer, now)
+        let settled = Self.settle(&part, answer, wall ?? now)
         let failed = settled.failed
         pending = part
         actions = []

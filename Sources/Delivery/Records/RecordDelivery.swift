@@ -99,10 +99,10 @@ struct RecordDelivery {
             return answered(sent.answer, sent)
         }
         let time = context.time
-        let began = time.now()
+        let began = time.instant()
         let answer = try await confirmation()
         if answer.fates.allSatisfy({ $0 == .delivered }) {
-            context.metrics.acknowledged(place, after: time.now() - began)
+            context.metrics.acknowledged(place, after: began.duration(to: time.instant()))
         }
         answered(answer, sent)
     }
@@ -136,7 +136,8 @@ struct RecordDelivery {
                 refusals: refusals,
                 hasEarlierFailures: !chunk.failures.isEmpty
             ),
-            now: context.time.now()
+            now: context.time.steady(),
+            at: context.time.now()
         )
     }
 
@@ -145,7 +146,8 @@ struct RecordDelivery {
         let report = machine.answered(
             answer,
             requests: sent.answer.requests,
-            now: context.time.now(),
+            now: context.time.steady(),
+            at: context.time.now(),
             isNowhere: outage.isAway(entry.plan.bucket)
         )
         context.requests.answered(isTaken: report.isTaken, after: answer.waited)

@@ -61,7 +61,7 @@ package struct Retrier: Sendable {
             case .done(let value): return value
             case .again(let wait):
                 let drawn = delays.next(using: &generator)
-                try await time.sleep(until: time.now() + min(max(drawn, wait.least), wait.most))
+                try await time.sleep(for: min(max(drawn, wait.least), wait.most))
             }
         }
     }

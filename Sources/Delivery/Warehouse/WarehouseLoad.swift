@@ -88,7 +88,7 @@ struct WarehouseLoad {
         _ warehouse: RedshiftConfiguration,
         _ copies: CopyService
     ) async throws {
-        machine.began(now: context.time.now(), duration: warehouse.retryDuration)
+        machine.began(now: context.time.steady(), duration: warehouse.retryDuration)
         while true {
             switch machine.next {
             case .note(let state): try await note(state)
@@ -108,7 +108,7 @@ struct WarehouseLoad {
     }
 
     private mutating func ended(_ outcome: CopyService.Outcome) {
-        let failure = machine.ended(outcome, now: context.time.now())
+        let failure = machine.ended(outcome, now: context.time.steady())
         let state = machine.state
         let facts: Logger.Metadata = [
             "manifest": "\(plan.manifest.url)", "attempts": "\(state.attempts)",

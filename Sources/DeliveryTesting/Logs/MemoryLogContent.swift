@@ -36,7 +36,6 @@ final class MemoryLogContent: Sendable {
         var frames: [Frame] = []
         var tail = LogMark.start
         var next: RecordNumber = 0
-        var arrival = Timestamp(milliseconds: 0)
         /// Everything before it is let go of.
         var beginning = LogMark.start
         /// Of all readers that there ever were.
@@ -152,14 +151,13 @@ final class MemoryLogContent: Sendable {
     /// Stores a batch, now and then in two parts.
     func append(_ batch: RecordBatch, _ arrival: Timestamp) -> AppendReceipt {
         let (runs, due) = state.withLock { state in
-            state.arrival = max(state.arrival, arrival)
             let records = batch.records
             var parts = [records]
             if records.count > 1, state.generator.next() % 2 == 0 {
                 let middle = 1 + Int(state.generator.next() % UInt64(records.count - 1))
                 parts = [Array(records[..<middle]), Array(records[middle...])]
             }
-            let runs = parts.map { state.add($0, state.arrival) }
+            let runs = parts.map { state.add($0, arrival) }
             let due = state.wakes.filter { $0.value.isDue(at: state.tail) }
             for name in due.keys { state.wakes[name] = nil }
             return (runs, Array(due.values))

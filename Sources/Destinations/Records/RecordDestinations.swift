@@ -92,12 +92,12 @@ extension RecordDestinations.Context {
     func send(
         _ request: HTTPRequest
     ) async throws(CancellationError) -> (Result<HTTPResponse, EgressError>, waited: Duration) {
-        let start = time.now()
+        let start = time.steady()
         do {
             let response = try await client.send(request)
-            return (.success(response), time.now() - start)
+            return (.success(response), time.steady() - start)
         } catch let error as EgressError {
-            return (.failure(error), time.now() - start)
+            return (.failure(error), time.steady() - start)
         } catch {
             throw CancellationError()
         }

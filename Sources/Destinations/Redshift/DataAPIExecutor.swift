@@ -160,7 +160,7 @@ struct DataAPIExecutor: CopyExecutor {
                 mayHaveRun: isLoad
             )
         }
-        let deadline = time.now() + settings.timeout
+        let deadline = time.steady() + settings.timeout
         var pause = Self.firstPause
         while true {
             let status: JSONValue
@@ -169,7 +169,7 @@ struct DataAPIExecutor: CopyExecutor {
             } catch let stop as Stop {
                 // One that is not known any more will never be.
                 let isForgotten = stop.exception == .resourceNotFound
-                guard time.now() < deadline, !isForgotten else {
+                guard time.steady() < deadline, !isForgotten else {
                     throw Stop(failure: stop.failure, mayHaveRun: isLoad)
                 }
                 // What could not be asked is asked again: the statement goes on.
@@ -186,7 +186,7 @@ struct DataAPIExecutor: CopyExecutor {
                 )
             default: break
             }
-            guard time.now() < deadline else {
+            guard time.steady() < deadline else {
                 // What it comes to, the next attempt asks for.
                 _ = try? await call("CancelStatement", ["Id": .string(id)], job)
                 throw Stop(
@@ -197,7 +197,7 @@ struct DataAPIExecutor: CopyExecutor {
                     mayHaveRun: isLoad
                 )
             }
-            try await time.sleep(until: time.now() + pause)
+            try await time.sleep(for: pause)
             pause = min(Self.longestPause, pause * 3 / 2)
         }
     }

@@ -23,14 +23,16 @@ package struct ObjectPlan: Sendable, Codable, Hashable {
     ///
     /// Key: developer guide, "Amazon S3 object name format":
     /// `<evaluated prefix><stream>-<version>-<yyyy-MM-dd-HH-mm-ss>-<uuid><extension>`. The time in
-    /// the name is UTC and that of the oldest record; the UUID is a version 7 one (RFC 9562) of the
-    /// same time and `sequence`, so that a stream's keys under one prefix sort in order of arrival.
+    /// the name is UTC and that of the oldest record; the UUID is a version 7 one (RFC 9562) of `order`
+    /// and `sequence`. So objects sort by their UUIDs in the order in which they were cut, whatever stands
+    /// before those: names alone do not, as version 10 sorts before version 2, and clocks are set.
     ///
     /// - Parameters:
     ///   - stream: The stream's name.
     ///   - version: The version of its configuration.
     ///   - sequence: The buffer's number in its stream.
     ///   - arrival: When the buffer's oldest record arrived.
+    ///   - order: A time that goes back for no later buffer; by default the arrival.
     ///   - destination: Where it goes.
     ///   - template: The destination's prefix, parsed; for failed records, their type's.
     ///   - errorOutputType: What failed records are delivered as; their objects are neither compressed
@@ -41,6 +43,7 @@ package struct ObjectPlan: Sendable, Codable, Hashable {
         version: Int,
         sequence: UInt64,
         arrival: Timestamp,
+        order: Timestamp? = nil,
         destination: S3Destination,
         template: KeyTemplate,
         errorOutputType: ErrorOutputType? = nil,
@@ -50,7 +53,7 @@ package struct ObjectPlan: Sendable, Codable, Hashable {
         compression = errorOutputType == nil ? destination.compressionFormat : .uncompressed
         kmsKeyARN = destination.kmsKeyARN
         self.arrival = arrival
-        uuid = Self.uuid(arrival: arrival, sequence: sequence, random: generator.next())
+        uuid = Self.uuid(time: order ?? arrival, sequence: sequence, random: generator.next())
         let zoneOffset = TimeZones.offsetSeconds(of: destination.customTimeZone, at: arrival)
         let prefix = template.evaluate(
             arrival: arrival,
@@ -84,9 +87,16 @@ package struct ObjectPlan: Sendable, Codable, Hashable {
         self.arrival = arrival
     }
 
+    /// The time in the UUID; nil where it has none.
+    package var order: Timestamp? {
+        let digits = uuid.prefix(13).filter { $0 != "-" }
+        return digits.count == 12
+            ? Int64(digits, radix: 16).map { Timestamp(milliseconds: $0) } : nil
+    }
+
     /// Time (48 bits), then version, then 32 bits of sequence and 42 of randomness around the variant.
-    private static func uuid(arrival: Timestamp, sequence: UInt64, random: UInt64) -> String {
-        let time = UInt64(max(0, arrival.milliseconds)) & 0xffff_ffff_ffff
+    private static func uuid(time: Timestamp, sequence: UInt64, random: UInt64) -> String {
+        let time = UInt64(max(0, time.milliseconds)) & 0xffff_ffff_ffff
         let number = sequence & 0xffff_ffff
         let high = time << 16 | 0x7000 | number >> 20
         let low = 0x8000_0000_0000_0000 | (number & 0xf_ffff) << 42 | random & 0x3ff_ffff_ffff

@@ -79,7 +79,7 @@ struct SplunkDestination: RecordDestination {
 
     func send(_ records: DeliveryRecords, _ items: [Int]) async throws -> DeliveryAnswer {
         let body = try await context.threads.run { _ in SplunkRequest.body(records, items) }
-        let start = context.time.now()
+        let start = context.time.steady()
         let (result, _) = try await context.send(requests.records(body))
         let failure: SplunkFailure
         switch result {
@@ -97,7 +97,7 @@ struct SplunkDestination: RecordDestination {
                 )
             }
         }
-        let waited = context.time.now() - start
+        let waited = context.time.steady() - start
         return DeliveryAnswer(all: failure.fate, items.count, waited: waited)
     }
 
@@ -111,14 +111,14 @@ struct SplunkDestination: RecordDestination {
         var answer = DeliveryAnswer(
             all: .delivered,
             count,
-            waited: context.time.now() - start
+            waited: context.time.steady() - start
         )
         answer.confirmation = { [self] in
             let failure = try await waitForAcknowledgement(number, since: start, cookies)
             return DeliveryAnswer(
                 all: failure?.fate ?? .delivered,
                 count,
-                waited: context.time.now() - start
+                waited: context.time.steady() - start
             )
         }
         return answer
@@ -134,8 +134,8 @@ struct SplunkDestination: RecordDestination {
     ) async throws -> SplunkFailure? {
         let deadline = start + configuration.acknowledgementTimeout
         var pause: Duration = .seconds(1)
-        while context.time.now() < deadline {
-            try await context.time.sleep(until: min(deadline, context.time.now() + pause))
+        while context.time.steady() < deadline {
+            try await context.time.sleep(until: min(deadline, context.time.steady() + pause))
             pause = min(.seconds(10), pause * 2)
             let request = requests.acknowledgement(number, cookies: cookies)
             // What could not be asked is asked again: the data may well be there.
