@@ -16,6 +16,7 @@ SHELLS = ["bash", "zsh", "fish"]
 
 COMMANDS = [
     ("serve",),
+    ("check",),
     ("put",),
     ("streams",),
     ("streams", "list"),
