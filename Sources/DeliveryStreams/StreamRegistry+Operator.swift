@@ -14,8 +14,7 @@ extension StreamRegistry: StreamOperator {
             try Self.number(in: place, of: identity, "NextToken")
         }
         let (records, skipped, next) = active.tap.records(
-            from: start.map { RecordNumber($0) },
-            logIdentity: identity
+            from: start.map { RecordNumber($0) }
         ) { active.log.nextRecord }
         return TailedRecords(
             records: records,

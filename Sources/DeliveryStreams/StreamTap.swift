@@ -130,7 +130,6 @@ final class StreamTap: Sendable {
     /// In a log whose numbers have gaps, no more than so many are forgotten.
     func records(
         from start: RecordNumber?,
-        logIdentity: UInt64,
         end: () -> RecordNumber
     ) -> (records: [TailedRecords.Record], skipped: UInt64, next: RecordNumber) {
         let now = time.instant()
@@ -156,7 +155,10 @@ final class StreamTap: Sendable {
                     bytes += data.count + Self.answerBytesOfRecord
                     records.append(
                         TailedRecords.Record(
-                            id: RecordID(logIdentity: logIdentity, number: number),
+                            id: RecordID(
+                                generation: put.receipt.generation,
+                                number: number
+                            ),
                             arrival: put.arrival,
                             data: Array(data)
                         )

@@ -181,6 +181,11 @@ struct FrameReader: ~Copyable {
     /// Why some of what was read last may be wrong; nil where the storage gave all of it.
     var unreadable: String? { windowFailure.map { "\($0)" } }
 
+    /// The generation of the log in which a frame was appended.
+    func generation(of frame: FrameHeader) -> UInt64 {
+        segment(holding: frame.offset)?.generation ?? 0
+    }
+
     private func segment(holding offset: UInt64) -> Segment? {
         guard let segment = segments.last(where: { $0.base <= offset }), offset < end(of: segment)
         else { return nil }

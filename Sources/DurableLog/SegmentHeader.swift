@@ -18,6 +18,9 @@ struct SegmentHeader: Equatable {
     var logIdentity: UInt64
     /// The mark at which the segment's first frame stands.
     var base: LogMark
+    /// The generation that its records have; 0 in a segment of a version that had none, where it is the
+    /// log's own number.
+    var generation: UInt64
 
     var encoded: [UInt8] {
         var bytes = [UInt8](repeating: 0, count: Self.byteCount)
@@ -28,6 +31,7 @@ struct SegmentHeader: Equatable {
             buffer.store(base.position.offset, at: 24)
             buffer.store(base.records, at: 32)
             buffer.store(base.bytes, at: 40)
+            buffer.store(generation, at: 48)
             let checked = UnsafeRawBufferPointer(rebasing: buffer[16..<Self.usedBytes])
             buffer.store(CRC32C.checksum(checked), at: 12)
         }
@@ -57,7 +61,8 @@ struct SegmentHeader: Equatable {
                         position: LogPosition(offset: buffer.load64(24)),
                         records: buffer.load64(32),
                         bytes: buffer.load64(40)
-                    )
+                    ),
+                    generation: buffer.load64(48)
                 )
             )
         }
@@ -77,6 +82,8 @@ struct Segment {
     var end: UInt64?
     /// Bytes that the file takes on disk.
     var capacity: UInt64
+    /// The generation that its records have.
+    var generation: UInt64
 
     /// Where an offset of the log lies in the file.
     func place(of offset: UInt64) -> UInt64 { UInt64(SegmentHeader.byteCount) + offset - base }

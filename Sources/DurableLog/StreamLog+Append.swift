@@ -178,7 +178,7 @@ extension StreamLog {
             header.payloadChecksum = CRC32C.checksum(pending.batch.payload)
         }
         let receipt = AppendReceipt(
-            logIdentity: identity,
+            generation: generation,
             .init(first: RecordNumber(run.end.records), count: pending.batch.recordCount),
             isEncrypted: isEncrypted
         )
@@ -212,10 +212,23 @@ extension StreamLog {
         {
             return current
         }
-        let segment = try beginSegment(
-            at: writer.end,
+        let end = writer.end
+        let isDelivered = checkpoints.withLock {
+            $0.values.contains { $0.position >= end.position }
+        }
+        let maker = SegmentMaker(
+            folder: folder,
+            options: options,
+            pool: pool,
+            logger: logger,
+            logIdentity: identity,
+            generation: generation
+        )
+        let segment = try maker.make(
+            at: end,
             for: bytes,
-            isFirst: writer.segmentCount == 0
+            isFirst: writer.segmentCount == 0,
+            isDelivered: isDelivered
         )
         segments.withLock { list in
             // A segment that failed before its first frame became durable has the same base.
@@ -229,60 +242,5 @@ extension StreamLog {
         writer.current = segment
         writer.segmentCount += 1
         return segment
-    }
-
-    /// A used segment to write over, or how large a new one is to be.
-    private func space(
-        for bytes: UInt64,
-        at mark: LogMark,
-        isFirst: Bool
-    ) throws(SystemError) -> (spare: String?, capacity: UInt64) {
-        let needed = UInt64(SegmentHeader.byteCount) + bytes
-        let usual = max(isFirst ? options.firstSegmentBytes : options.segmentBytes, needed)
-        if usual == options.segmentBytes, let spare = pool.take() { return (spare, usual) }
-        guard let free = options.freeBytes(folder) else { return (nil, usual) }
-        let isDelivered = checkpoints.withLock {
-            $0.values.contains { $0.position >= mark.position }
-        }
-        let space = DiskSpace(
-            free: free,
-            usual: usual,
-            needed: needed,
-            isDelivered: isDelivered
-        )
-        if let capacity = options.diskFloor.capacity(space) { return (nil, capacity) }
-        // It has its place on the disk already, whatever the floor.
-        if needed <= options.segmentBytes, let spare = pool.take() {
-            return (spare, options.segmentBytes)
-        }
-        throw SystemError(.allocate, path: folder, code: ENOSPC)
-    }
-
-    /// Makes a segment's file: header and size are durable before it gets its name.
-    private func beginSegment(
-        at mark: LogMark,
-        for bytes: UInt64,
-        isFirst: Bool
-    )
-        throws(SystemError) -> Segment
-    {
-        let path = folder + "/" + Segment.name(base: mark.position.offset)
-        let (spare, capacity) = try space(for: bytes, at: mark, isFirst: isFirst)
-        let temporary = spare ?? path + Segment.unfinishedSuffix
-        do throws(SystemError) {
-            let mode: File.Mode = spare == nil ? .replace : .update
-            let file = try File(temporary, mode)
-            if spare == nil { try file.preallocate(capacity) }
-            try file.write(SegmentHeader(logIdentity: identity, base: mark).encoded, at: 0)
-            try file.sync()
-            try Folder.rename(temporary, to: path)
-        } catch {
-            // What a disk that is full gave of it is of use to others.
-            do { try Folder.remove(temporary) } catch { logger.debug("\(error)") }
-            throw error
-        }
-        try Folder.sync(folder)
-        let named = try File(path, .update)
-        return Segment(file: named, base: mark.position.offset, end: nil, capacity: capacity)
     }
 }

@@ -168,7 +168,8 @@ extension StreamLog {
                     UnsafeRawBufferPointer(rebasing: payload[start..<place]),
                     first: RecordNumber(frame.firstRecord) + Int(records.lowerBound),
                     count: records.count,
-                    arrival: frame.arrival
+                    arrival: frame.arrival,
+                    generation: reader.generation(of: frame)
                 )
             )
         )

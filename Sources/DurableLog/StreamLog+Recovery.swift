@@ -71,7 +71,15 @@ extension LogRecovery {
             }
             guard let base = Segment.base(ofName: name) else { continue }
             let file = try File(folder + "/" + name, isReadOnly ? .read : .update)
-            segments.append(Segment(file: file, base: base, end: nil, capacity: try file.size()))
+            segments.append(
+                Segment(
+                    file: file,
+                    base: base,
+                    end: nil,
+                    capacity: try file.size(),
+                    generation: 0
+                )
+            )
         }
         segments.sort { $0.base < $1.base }
         for index in segments.indices.dropLast() {
@@ -87,6 +95,7 @@ extension LogRecovery {
             switch SegmentHeader.decode(bytes) {
             case .valid(let header) where header.base.position.offset == segment.base:
                 logIdentity = header.logIdentity
+                segments[index].generation = header.generation
                 end = header.base
             case .otherVersion(let version):
                 throw .otherVersion(path: segment.file.path, version: version)
@@ -96,6 +105,9 @@ extension LogRecovery {
                 end.position = LogPosition(offset: segment.base)
             }
             if index == 0 { start = end }
+        }
+        for index in segments.indices where segments[index].generation == 0 {
+            segments[index].generation = logIdentity
         }
     }
 

@@ -13,6 +13,8 @@ internal import Synchronization
 package final class StreamLog: RecordLog, Sendable {
     let folder: String
     package let identity: UInt64
+    /// That of what is appended from now on: segments are never gone on with after a start.
+    let generation = UInt64.random(in: 1 ... .max)
     let options: LogOptions
     private let shared: Shared
     let queue: Mutex<LogWriterStateMachine<PendingAppend>>
@@ -170,6 +172,14 @@ package final class StreamLog: RecordLog, Sendable {
         try writer.withLock { _ throws(FirehoseError) in
             try encryption.set(on: isOn || options.encryptsAll)
         }
+    }
+
+    package func generation(at mark: LogMark) -> UInt64 {
+        segments.withLock { $0.last { $0.base <= mark.position.offset }?.generation } ?? generation
+    }
+
+    package func generation(before mark: LogMark) -> UInt64 {
+        segments.withLock { $0.last { $0.base < mark.position.offset }?.generation } ?? generation
     }
 
     package var tail: LogMark { durable.withLock { $0.mark } }

@@ -55,7 +55,7 @@ extension HTTPAnswer {
         body.writeString(#"{"Encrypted":"#)
         body.writeString(receipt.isEncrypted ? "true" : "false")
         body.writeString(#","RecordId":""#)
-        body.writeRecordID(receipt.logIdentity, receipt.number(ofRecord: 0))
+        body.writeRecordID(receipt.generation, receipt.number(ofRecord: 0))
         body.writeString(#""}"#)
         self.init(json: body)
     }
@@ -70,7 +70,7 @@ extension HTTPAnswer {
         body.writeString(#","FailedPutCount":\#(failed),"RequestResponses":["#)
         for index in 0..<receipt.recordCount {
             body.writeString(index == 0 ? #"{"RecordId":""# : #"},{"RecordId":""#)
-            body.writeRecordID(receipt.logIdentity, receipt.number(ofRecord: index))
+            body.writeRecordID(receipt.generation, receipt.number(ofRecord: index))
             body.writeString("\"")
         }
         body.writeString("}")
@@ -107,11 +107,11 @@ extension ByteBuffer {
         writeString(#""}"#)
     }
 
-    /// A record's id: the log's number and the record's number in it, in hexadecimal.
+    /// A record's id: the log's generation and the record's number in it, in hexadecimal.
     ///
     /// Opaque to clients, and never given twice.
-    fileprivate mutating func writeRecordID(_ logIdentity: UInt64, _ number: RecordNumber) {
-        writeHexadecimal(logIdentity)
+    fileprivate mutating func writeRecordID(_ generation: UInt64, _ number: RecordNumber) {
+        writeHexadecimal(generation)
         writeHexadecimal(number.value)
     }
 

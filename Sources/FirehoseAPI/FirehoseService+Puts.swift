@@ -53,8 +53,8 @@ extension FirehoseService {
             [
                 "stream": "\(stream)",
                 "records": "\(receipt.recordCount)",
-                "first_record_id": "\(RecordID(logIdentity: receipt.logIdentity, number: first))",
-                "last_record_id": "\(RecordID(logIdentity: receipt.logIdentity, number: last))",
+                "first_record_id": "\(RecordID(generation: receipt.generation, number: first))",
+                "last_record_id": "\(RecordID(generation: receipt.generation, number: last))",
             ]
         )
     }

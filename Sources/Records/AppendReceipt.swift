@@ -17,8 +17,8 @@ package struct AppendReceipt: Sendable, Hashable {
         package var end: RecordNumber { first + count }
     }
 
-    /// The log's own number, random at creation: it tells a stream from a later one of its name.
-    package var logIdentity: UInt64
+    /// The generation of the log; see `RecordLog`.
+    package var generation: UInt64
     /// The batch's records in their order, which is that of their numbers: the first ones of the batch,
     /// where a limit kept the others out.
     package var runs: [Run] { [first] + further }
@@ -29,16 +29,16 @@ package struct AppendReceipt: Sendable, Hashable {
     package var isEncrypted: Bool
 
     /// A receipt for one run, as most are.
-    package init(logIdentity: UInt64, _ run: Run, isEncrypted: Bool = false) {
-        self.logIdentity = logIdentity
+    package init(generation: UInt64, _ run: Run, isEncrypted: Bool = false) {
+        self.generation = generation
         first = run
         further = []
         self.isEncrypted = isEncrypted
     }
 
     /// A receipt.
-    package init(logIdentity: UInt64, runs: [Run], isEncrypted: Bool = false) {
-        self.logIdentity = logIdentity
+    package init(generation: UInt64, runs: [Run], isEncrypted: Bool = false) {
+        self.generation = generation
         self.first = runs.first ?? Run(first: RecordNumber(0), count: 0)
         further = Array(runs.dropFirst())
         self.isEncrypted = isEncrypted

@@ -16,14 +16,18 @@ package struct LogRecords {
     package var count: Int
     /// When the batch arrived.
     package var arrival: Timestamp
+    /// The generation of the log that they were appended in.
+    package var generation: UInt64
 
     /// Records in `layout`.
     package init(
         _ layout: UnsafeRawBufferPointer,
         first: RecordNumber,
         count: Int,
-        arrival: Timestamp
+        arrival: Timestamp,
+        generation: UInt64
     ) {
+        self.generation = generation
         self.layout = layout
         self.first = first
         self.count = count

@@ -6,6 +6,16 @@ package protocol RecordLog: AnyObject, Sendable {
     /// The log's own number, random at its creation.
     var identity: UInt64 { get }
 
+    /// In which generation of the log the records behind a mark were appended.
+    ///
+    /// A generation is a random number, another one whenever the log is opened, and stays with its
+    /// records: with their numbers it names them. So a log that goes on from a copy, or from a state of
+    /// before, gives no record a name that another has got since.
+    func generation(at mark: LogMark) -> UInt64
+
+    /// The same of the records before a mark.
+    func generation(before mark: LogMark) -> UInt64
+
     /// The end of what is durable.
     var tail: LogMark { get }
 

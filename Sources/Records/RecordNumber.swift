@@ -1,4 +1,4 @@
-/// A record's number in its log: with the log's own number, what tells it from every other record.
+/// A record's number in its log: with the log's generation, what tells it from every other record.
 ///
 /// Numbers rise from record to record and are never given twice, but they may have gaps: how many
 /// records lie between two is what marks count (`LogMark`), and no difference of numbers.

@@ -72,7 +72,6 @@ struct Invocations: Sendable {
             return slice.request(
                 from: start,
                 source,
-                logIdentity: context.log.identity,
                 streamARN: identity.arn(ofStream: context.stream),
                 region: identity.region
             )

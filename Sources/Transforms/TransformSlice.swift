@@ -9,6 +9,8 @@ struct SourceRecords: Sendable {
     let arrivals: [Timestamp]
     /// Their numbers in the log.
     let numbers: [RecordNumber]
+    /// The generations of the log that they were appended in.
+    let generations: [UInt64]
     /// Parts of the log that could not be read.
     let damaged: [LogDamage]
 
@@ -23,6 +25,7 @@ struct SourceRecords: Sendable {
         var ends: [Int] = []
         var arrivals: [Timestamp] = []
         var numbers: [RecordNumber] = []
+        var generations: [UInt64] = []
         var damaged: [LogDamage] = []
         try log.read(from: start, to: end) { chunk in
             switch chunk {
@@ -33,6 +36,7 @@ struct SourceRecords: Sendable {
                     ends.append(builder.count)
                     arrivals.append(records.arrival)
                     numbers.append(number)
+                    generations.append(records.generation)
                 }
             }
         }
@@ -40,6 +44,7 @@ struct SourceRecords: Sendable {
         self.ends = ends
         self.arrivals = arrivals
         self.numbers = numbers
+        self.generations = generations
         self.damaged = damaged
     }
 
@@ -111,7 +116,6 @@ struct TransformSlice: Sendable {
     func request(
         from start: Int,
         _ source: SourceRecords,
-        logIdentity: UInt64,
         streamARN: String,
         region: String
     ) -> (request: Request, next: Int)? {
@@ -135,16 +139,17 @@ struct TransformSlice: Sendable {
             region: region,
             capacity: used + frame
         )
-        let prefix = RecordIdentifier.prefix(logIdentity)
+        var prefix = RecordIdentifier.Prefix()
         let data = data.bytes
         for item in chosen {
             let place = sources[item]
+            prefix.generation = source.generations[place.record]
             builder.add(
                 arrival: source.arrivals[place.record],
                 UnsafeRawBufferPointer(rebasing: data[items[item].range])
             ) { space in
                 RecordIdentifier.write(
-                    prefix,
+                    prefix.digits,
                     record: source.numbers[place.record],
                     piece: place.piece,
                     to: space
@@ -169,11 +174,18 @@ struct TransformSlice: Sendable {
 enum RecordIdentifier {
     static let byteCount = 48
 
-    /// What is common to all records of a log.
-    static func prefix(_ logIdentity: UInt64) -> [UInt8] {
-        var prefix = Array("49".utf8) + [UInt8](repeating: 0, count: 20)
-        prefix.withUnsafeMutableBytes { writeDigits(of: logIdentity, to: $0, 2..<22) }
-        return prefix
+    /// What is common to all records of a generation of a log; most often there is one.
+    struct Prefix {
+        private(set) var digits =
+            Array("49".utf8) + [UInt8](repeating: UInt8(ascii: "0"), count: 20)
+        var generation: UInt64 = 0 {
+            didSet {
+                guard generation != oldValue else { return }
+                digits.withUnsafeMutableBytes {
+                    RecordIdentifier.writeDigits(of: generation, to: $0, 2..<22)
+                }
+            }
+        }
     }
 
     /// The id of a record, and of its pieces by number.

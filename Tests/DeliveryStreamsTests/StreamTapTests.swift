@@ -8,7 +8,7 @@ import Testing
     private let now = Timestamp(milliseconds: 1_000_000)
 
     private func receipt(_ first: RecordNumber, _ count: Int) -> AppendReceipt {
-        AppendReceipt(logIdentity: 7, runs: [.init(first: first, count: count)])
+        AppendReceipt(generation: 7, runs: [.init(first: first, count: count)])
     }
 
     private func texts(_ records: [TailedRecords.Record]) -> [String] {
@@ -18,10 +18,10 @@ import Testing
     @Test func `nothing is remembered until somebody watches`() {
         let tap = StreamTap(TapMemory(), ManualTime())
         tap.offer(RecordBatch([Array("a".utf8)]), receipt(0, 1)) { now }
-        let first = tap.records(from: 1, logIdentity: 7) { 1 }
+        let first = tap.records(from: 1) { 1 }
         #expect(first.records.isEmpty && first.skipped == 0 && first.next == 1)
         tap.offer(RecordBatch([Array("b".utf8), Array("c".utf8)]), receipt(1, 2)) { now }
-        let second = tap.records(from: 1, logIdentity: 7) { 3 }
+        let second = tap.records(from: 1) { 3 }
         #expect(texts(second.records) == ["b", "c"])
         #expect(second.records.map(\.id.number) == [1, 2])
         #expect(second.next == 3)
@@ -29,15 +29,15 @@ import Testing
 
     @Test func `records of a batch that were not taken are not shown`() {
         let tap = StreamTap(TapMemory(), ManualTime())
-        _ = tap.records(from: 0, logIdentity: 7) { 0 }
+        _ = tap.records(from: 0) { 0 }
         tap.offer(RecordBatch([Array("a".utf8), Array("b".utf8)]), receipt(0, 1)) { now }
-        let answer = tap.records(from: 0, logIdentity: 7) { 1 }
+        let answer = tap.records(from: 0) { 1 }
         #expect(texts(answer.records) == ["a"])
     }
 
     @Test func `what is too much is forgotten and counted`() {
         let tap = StreamTap(TapMemory(), ManualTime())
-        _ = tap.records(from: 0, logIdentity: 7) { 0 }
+        _ = tap.records(from: 0) { 0 }
         let record = [UInt8](repeating: 120, count: 1 << 20)
         for number in 0..<20 {
             tap.offer(RecordBatch([record]), receipt(RecordNumber(UInt64(number)), 1)) { now }
@@ -46,7 +46,7 @@ import Testing
         var shown = 0
         var skipped: UInt64 = 0
         while place < 20 {
-            let answer = tap.records(from: place, logIdentity: 7) { 20 }
+            let answer = tap.records(from: place) { 20 }
             shown += answer.records.count
             skipped += answer.skipped
             place = answer.next
@@ -57,17 +57,17 @@ import Testing
 
     @Test func `gaps between numbers are no forgotten records, and runs keep their numbers`() {
         let tap = StreamTap(TapMemory(), ManualTime())
-        #expect(tap.records(from: nil, logIdentity: 7) { 100 }.next == 100)
+        #expect(tap.records(from: nil) { 100 }.next == 100)
         let batch = RecordBatch(["a", "b", "c"].map { Array($0.utf8) })
         let runs: [AppendReceipt.Run] = [.init(first: 500, count: 2), .init(first: 900, count: 1)]
-        tap.offer(batch, AppendReceipt(logIdentity: 7, runs: runs)) { now }
-        let answer = tap.records(from: 100, logIdentity: 7) { 901 }
+        tap.offer(batch, AppendReceipt(generation: 7, runs: runs)) { now }
+        let answer = tap.records(from: 100) { 901 }
         #expect(answer.records.map(\.id.number) == [500, 501, 900])
         #expect(answer.skipped == 0)
         #expect(answer.next == 901)
-        let rest = tap.records(from: 501, logIdentity: 7) { 901 }
+        let rest = tap.records(from: 501) { 901 }
         #expect(texts(rest.records) == ["b", "c"])
-        #expect(tap.records(from: 40, logIdentity: 7) { 901 }.skipped == 60)
+        #expect(tap.records(from: 40) { 901 }.skipped == 60)
     }
 
     @Test(.timeLimit(.minutes(1))) func `a tap lives while it is asked, and a little longer`() async
@@ -75,13 +75,13 @@ import Testing
         let time = ManualTime()
         let memory = TapMemory()
         let tap = StreamTap(memory, time)
-        _ = tap.records(from: 0, logIdentity: 7) { 0 }
+        _ = tap.records(from: 0) { 0 }
         tap.offer(RecordBatch([Array("a".utf8)]), receipt(0, 1)) { now }
         for _ in 0..<2 {
             // Looks at itself, and is asked in time.
             for _ in 0..<2 { await lookAt(time) }
             await time.whenSleepers()
-            let answer = tap.records(from: 0, logIdentity: 7) { 1 }
+            let answer = tap.records(from: 0) { 1 }
             #expect(texts(answer.records) == ["a"])
         }
         #expect(memory.bytes > 0)
@@ -90,7 +90,7 @@ import Testing
         tap.offer(RecordBatch([Array("b".utf8)]), receipt(1, 1)) { now }
         #expect(memory.bytes == 0)
         // Who comes again begins anew.
-        let answer = tap.records(from: 0, logIdentity: 7) { 2 }
+        let answer = tap.records(from: 0) { 2 }
         #expect(answer.records.isEmpty && answer.skipped == 2 && answer.next == 2)
     }
 

@@ -150,12 +150,13 @@ import Testing
                 .init(
                     range: start..<start + text.utf8.count,
                     arrival: Timestamp(milliseconds: 0),
-                    number: RecordNumber(UInt64(number))
+                    number: RecordNumber(UInt64(number)),
+                    generation: 0xfeed
                 )
             )
             start += text.utf8.count
         }
-        return DeliveryRecords(block: block, items: items, logIdentity: 0xfeed)
+        return DeliveryRecords(block: block, items: items)
     }
 
     @Test func `documents are lines behind their actions`() {

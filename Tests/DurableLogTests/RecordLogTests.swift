@@ -20,7 +20,6 @@ import Testing
             }
             let next = harness.log.nextRecord
             let receipt = try await harness.append(batch)
-            #expect(receipt.logIdentity == harness.log.identity)
             #expect(receipt.recordCount == batch.count)
             #expect(receipt.number(ofRecord: 0) >= next)
             for (index, data) in batch.enumerated() {
@@ -210,6 +209,31 @@ import Testing
         // Of one that comes back, what it was at before is of no matter.
         try log.addReader("backup", at: log.tail)
         #expect(log.checkpoint(of: "backup") == log.tail)
+    }
+
+    // MARK: Generations
+
+    @Test(arguments: LogKind.allCases)
+    func `records keep the generation that they were answered with, and each opening has its own`(
+        kind: LogKind
+    ) async throws {
+        let harness = try RecordLogHarness(kind)
+        var answered: [UInt64] = []
+        for _ in 0..<3 {
+            let receipt = try await harness.append([[1], [2]])
+            answered += [receipt.generation, receipt.generation]
+            try await harness.reopen()
+        }
+        #expect(Set(answered).count == 3)
+        var found: [UInt64] = []
+        let (start, end) = (harness.log.checkpoint(of: RecordLogHarness.reader), harness.log.tail)
+        try harness.log.read(from: start, to: end) { chunk in
+            guard case .records(let records) = chunk else { return }
+            found += Array(repeating: records.generation, count: records.count)
+        }
+        #expect(found == answered)
+        #expect(harness.log.generation(at: start) == answered[0])
+        #expect(harness.log.generation(before: end) == answered[5])
     }
 
     // MARK: Arrival, bounds, the end

@@ -87,6 +87,37 @@ import Testing
         #expect(throws: LogError.self) { try harness.reopen() }
     }
 
+    @Test func `a log that is opened on a copy gives no name again that its original gave`()
+        async throws
+    {
+        let harness = try LogHarness()
+        let old = try await harness.append([[1]])
+        // A copy, or a state of the disk that is put back.
+        let copied = try Folder.list(harness.folder("log")).map { name in
+            (name, try Folder.readFile(harness.folder("log/" + name)))
+        }
+        let first = try await harness.append([[2]])
+        for (name, content) in copied {
+            try Folder.replaceFile(harness.folder("log/" + name), with: content)
+        }
+        try harness.reopen()
+        let second = try await harness.append([[3]])
+        #expect(first.number(ofRecord: 0) == second.number(ofRecord: 0))
+        #expect(first.generation != second.generation)
+        // What is there keeps its name.
+        #expect(harness.log.generation(at: .start) == old.generation)
+    }
+
+    @Test func `records of a version without generations are named by their log`() async throws {
+        let harness = try LogHarness()
+        _ = try await harness.append([[1]])
+        let path = try #require(try harness.segmentFiles.first)
+        let header = SegmentHeader(logIdentity: harness.log.identity, base: .start, generation: 0)
+        try File(path, .update).write(header.encoded, at: 0)
+        try harness.reopen()
+        #expect(harness.log.generation(at: .start) == harness.log.identity)
+    }
+
     @Test func `nothing is acknowledged that went into a file without a name`() async throws {
         let harness = try LogHarness()
         _ = try await harness.append([[1]])

@@ -40,7 +40,7 @@ final class FakeBackend: RecordAppender, DeliveryStreamRegistry {
                 refusal.map { .failure($0) }
                     ?? .success(
                         AppendReceipt(
-                            logIdentity: 0xabc,
+                            generation: 0xabc,
                             runs: [.init(first: 0x10, count: batch.recordCount)]
                         )
                     )

@@ -12,7 +12,7 @@ import Testing
 
     @Test func `a receipt numbers its records over all runs`() {
         let receipt = AppendReceipt(
-            logIdentity: 1,
+            generation: 1,
             runs: [
                 .init(first: 10, count: 2), .init(first: 20, count: 0), .init(first: 30, count: 3),
             ]
@@ -24,8 +24,13 @@ import Testing
     @Test func `records of a chunk are counted on from the first`() {
         let batch = RecordBatch([[1], [], [2, 3]])
         var seen: [(RecordNumber, [UInt8])] = []
-        LogRecords(batch.payload, first: 40, count: 3, arrival: Timestamp(milliseconds: 0))
-            .forEachRecord { record, number in seen.append((number, Array(record))) }
+        LogRecords(
+            batch.payload,
+            first: 40,
+            count: 3,
+            arrival: Timestamp(milliseconds: 0),
+            generation: 7
+        ).forEachRecord { record, number in seen.append((number, Array(record))) }
         #expect(seen.map(\.0) == [40, 41, 42])
         #expect(seen.map(\.1) == [[1], [], [2, 3]])
     }

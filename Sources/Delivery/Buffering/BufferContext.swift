@@ -23,12 +23,14 @@ package enum BufferContext {
             facts["last_outcome"] = "\(last)"
         } else {
             // Ids as PutRecord answers them.
-            func identifier(_ count: UInt64) -> RecordID {
+            func identifier(_ generation: UInt64, _ count: UInt64) -> RecordID {
                 // As logs without gaps number them.
-                RecordID(logIdentity: context.log.identity, number: RecordNumber(count))
+                RecordID(generation: generation, number: RecordNumber(count))
             }
-            facts["first_record_id"] = "\(identifier(first))"
-            facts["last_record_id"] = "\(identifier(last))"
+            let log = context.log
+            let (begun, ended) = (log.generation(at: work.start), log.generation(before: work.end))
+            facts["first_record_id"] = "\(identifier(begun, first))"
+            facts["last_record_id"] = "\(identifier(ended, last))"
         }
         return try await $facts.withValue(facts) { try await body() }
     }

@@ -57,15 +57,14 @@ struct RecordsChunk: Sendable {
                         isOutcome ? UnsafeRawBufferPointer(rebasing: record.dropFirst()) : record
                     )
                     if kind == .delivered { delimiter.withUnsafeBytes { block.append($0) } }
-                    sorted.add(kind, first..<block.count, arrival: records.arrival, number)
+                    sorted.add(kind, first..<block.count, number, records)
                 }
             }
         }
         extent = Extent(records: sorted.items.count, bytes: block.count, end: end)
         records = DeliveryRecords(
             block: block.build(),
-            items: sorted.items,
-            logIdentity: log.identity
+            items: sorted.items
         )
         failures = sorted.failures
         damaged = sorted.damaged
@@ -80,13 +79,20 @@ struct RecordsChunk: Sendable {
         mutating func add(
             _ kind: OutcomeRecord,
             _ range: Range<Int>,
-            arrival: Timestamp,
-            _ number: RecordNumber
+            _ number: RecordNumber,
+            _ records: LogRecords
         ) {
             if let type = kind.errorOutputType {
                 failures.append((type, range))
             } else {
-                items.append(.init(range: range, arrival: arrival, number: number))
+                items.append(
+                    .init(
+                        range: range,
+                        arrival: records.arrival,
+                        number: number,
+                        generation: records.generation
+                    )
+                )
             }
         }
     }

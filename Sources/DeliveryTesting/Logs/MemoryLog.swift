@@ -19,6 +19,15 @@ final class MemoryLog: RecordLog {
 
     var identity: UInt64 { content.identity }
     var tail: LogMark { content.tail }
+
+    func generation(at mark: LogMark) -> UInt64 {
+        content.frames.all.first { $0.end.position > mark.position }?.generation ?? identity
+    }
+
+    func generation(before mark: LogMark) -> UInt64 {
+        content.frames.all.last { $0.start.position < mark.position }?.generation ?? identity
+    }
+
     var nextRecord: RecordNumber { content.nextRecord }
     var backlogBytes: UInt64 { content.backlogBytes }
 
@@ -149,7 +158,8 @@ final class MemoryLog: RecordLog {
                 part.payload,
                 first: frame.first + from,
                 count: to - from,
-                arrival: frame.arrival
+                arrival: frame.arrival,
+                generation: frame.generation
             )
             try withExtendedLifetime(part) { try body(.records(records)) }
         }

@@ -10,6 +10,7 @@ final class MemoryLogContent: Sendable {
         var first: RecordNumber
         var batch: RecordBatch
         var arrival: Timestamp
+        var generation: UInt64
 
         var offset: UInt64 { start.position.offset }
         /// The mark behind it, which is no frame's place.
@@ -42,6 +43,8 @@ final class MemoryLogContent: Sendable {
         var checkpoints: [String: LogMark] = [:]
         /// Those that hold records back.
         var readers: Set<String> = []
+        /// Another one whenever the log is opened.
+        var generation: UInt64 = 0
         var wakes: [String: Wake] = [:]
 
         var slowest: LogMark? {
@@ -60,7 +63,13 @@ final class MemoryLogContent: Sendable {
             var start = tail
             start.position = LogPosition(offset: tail.position.offset + generator.next() % 1000)
             let first = next + Int(generator.next() % (1 << 20))
-            let frame = Frame(start: start, first: first, batch: batch, arrival: arrival)
+            let frame = Frame(
+                start: start,
+                first: first,
+                batch: batch,
+                arrival: arrival,
+                generation: generation
+            )
             frames.append(frame)
             tail = frame.end
             next = first + records.count
@@ -87,6 +96,7 @@ final class MemoryLogContent: Sendable {
     /// Somebody opens the log.
     func begin(_ use: LogUse) {
         state.withLock { state in
+            state.generation = state.generator.next()
             precondition(use.floors.allSatisfy { $0.position <= state.tail.position })
             for name in use.readers where state.checkpoints[name] == nil {
                 state.checkpoints[name] = state.beginning
@@ -163,7 +173,7 @@ final class MemoryLogContent: Sendable {
             return (runs, Array(due.values))
         }
         for wake in due { wake.action() }
-        return AppendReceipt(logIdentity: identity, runs: runs)
+        return AppendReceipt(generation: state.withLock(\.generation), runs: runs)
     }
 
     func wake(

@@ -79,13 +79,13 @@ struct HTTPEndpointRequest: Sendable {
         return request
     }
 
-    /// The same over retries and restarts: a version 8 UUID (RFC 9562) of the log, the first record and
+    /// The same over retries and restarts: a version 8 UUID (RFC 9562) of the first record and
     /// their number.
     static func identifier(_ records: DeliveryRecords, _ items: [Int]) -> String {
-        let first = items.first.map { records.items[$0].number.value } ?? 0
-        let low = first << 16 | UInt64(items.count)
+        let first = items.first.map { records.items[$0] }
+        let low = (first?.number.value ?? 0) << 16 | UInt64(items.count)
         return UUIDText.text(
-            high: records.logIdentity & ~0xf000 | 0x8000,
+            high: (first?.generation ?? 0) & ~0xf000 | 0x8000,
             low: low & ~0xf000_0000_0000_0000 | 0x8000_0000_0000_0000
         )
     }

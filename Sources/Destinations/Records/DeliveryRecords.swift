@@ -11,9 +11,17 @@ package struct DeliveryRecords: Sendable {
         package var arrival: Timestamp
         /// Its number in its log.
         package var number: RecordNumber
+        /// The generation of the log that it was appended in.
+        package var generation: UInt64
 
         /// A record.
-        package init(range: Range<Int>, arrival: Timestamp, number: RecordNumber) {
+        package init(
+            range: Range<Int>,
+            arrival: Timestamp,
+            number: RecordNumber,
+            generation: UInt64
+        ) {
+            self.generation = generation
             self.range = range
             self.arrival = arrival
             self.number = number
@@ -24,14 +32,11 @@ package struct DeliveryRecords: Sendable {
     package var block: Block
     /// In order.
     package var items: [Item]
-    /// The random number of the log that they are in.
-    package var logIdentity: UInt64
 
     /// Records of a log.
-    package init(block: Block, items: [Item], logIdentity: UInt64) {
+    package init(block: Block, items: [Item]) {
         self.block = block
         self.items = items
-        self.logIdentity = logIdentity
     }
 
     /// One record's data, valid as long as the block.
@@ -39,8 +44,8 @@ package struct DeliveryRecords: Sendable {
         UnsafeRawBufferPointer(rebasing: block.bytes[item.range])
     }
 
-    /// A record's name everywhere and in every attempt: 32 hexadecimal digits, of its log and of its
-    /// number there.
+    /// A record's name everywhere and in every attempt: 32 hexadecimal digits, of the log's
+    /// generation and of its number there.
     ///
     /// For a record as it was put, PutRecord answers with the same.
     package func identifier(of item: Item) -> String {
@@ -58,7 +63,7 @@ package struct DeliveryRecords: Sendable {
 
     /// Writes a record's identifier into the first bytes of `space`.
     func writeIdentifier(of item: Item, to space: UnsafeMutableRawBufferPointer) {
-        Hexadecimal.write(logIdentity, to: space)
+        Hexadecimal.write(item.generation, to: space)
         Hexadecimal.write(
             item.number.value,
             to: UnsafeMutableRawBufferPointer(rebasing: space[16...])
