@@ -1,3 +1,4 @@
+internal import Glibc
 internal import Platform
 internal import Records
 internal import Synchronization
@@ -69,6 +70,11 @@ final class FileStreamStore: StreamStore {
             } else {
                 try replace(stream)
             }
+        } whenFailed: { new in
+            // Neither made for sure nor taken back: whoever asks again must find it.
+            guard revision == nil, contains(name) else { return }
+            state.withLock { $0.entries[name] = .stored(revision: new) }
+            throw StreamLeftBehind(document: StreamDocument(stream: stream, revision: new))
         }
         state.withLock { $0.entries[name] = .stored(revision: new) }
         return StreamDocument(stream: stream, revision: new)
@@ -91,8 +97,9 @@ final class FileStreamStore: StreamStore {
             try Folder.sync(folder.streams)
         } catch {
             // It would come to light at the next start, whatever is answered now.
-            guard Self.undo({ () throws(SystemError) in try Folder.rename(new, to: path) }) else {
-                return
+            _ = Self.undo { () throws(SystemError) in
+                try Folder.rename(new, to: path)
+                try Folder.sync(folder.streams)
             }
             throw error
         }
@@ -116,11 +123,13 @@ final class FileStreamStore: StreamStore {
             try StreamFile.store(stream, path)
         } catch {
             // The new one may be in its place, and only that not be sure to last.
-            if try StreamFile.content(path) != old {
+            let isOld = (try? StreamFile.content(path)) == old
+            if !isOld {
                 let isUndone = Self.undo { () throws(SystemError) in
                     try StreamFile.write(old, path)
                 }
-                if !isUndone, try StreamFile.content(path) != old { return }
+                // It is in effect, and said to be.
+                if !isUndone, let content = try? StreamFile.content(path), content != old { return }
             }
             throw error
         }
@@ -141,8 +150,12 @@ final class FileStreamStore: StreamStore {
     private func change(
         _ name: String,
         _ revision: UInt64?,
-        _ write: () throws -> Void
+        _ write: () throws -> Void,
+        whenFailed: (_ new: UInt64) throws -> Void = { _ in }
     ) throws -> UInt64 {
+        guard folder.isInPlace else {
+            throw SystemError(.stat, path: folder.path, code: ESTALE)
+        }
         let (old, new) = try state.withLock { state in
             let old = state.entries[name]
             switch (old, revision) {
@@ -157,6 +170,7 @@ final class FileStreamStore: StreamStore {
             try write()
         } catch {
             state.withLock { $0.entries[name] = old }
+            try whenFailed(new)
             throw error
         }
         return new

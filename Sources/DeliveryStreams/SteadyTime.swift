@@ -30,11 +30,19 @@ package final class SteadyTime: TimeSource {
     /// Goes on where a folder's note says; without one, the time is what the wall clock says.
     ///
     /// One that cannot be read is as none.
-    package init(folder: String) {
+    package init(folder: String, _ logger: Logger) {
         path = folder + "/clock"
         boot = Self.bootIdentity
-        let note = (try? Folder.readFile(path)).flatMap {
-            try? JSONDecoder().decode(Note.self, from: Data($0))
+        var note: Note?
+        if Folder.exists(path) {
+            do {
+                note = try JSONDecoder().decode(Note.self, from: Data(Folder.readFile(path)))
+            } catch {
+                logger.warning(
+                    "the clock's note cannot be read: durations go on by the time as it is now",
+                    metadata: ["path": "\(path)", "error": "\(error)"]
+                )
+            }
         }
         let uptime = Self.uptime()
         start = (uptime, Self.resumed(note, boot: boot, uptime: uptime, wall: system.now()))
@@ -47,11 +55,16 @@ package final class SteadyTime: TimeSource {
         uptime: Int64,
         wall: Timestamp
     ) -> Timestamp {
-        guard let note else { return wall }
-        if note.boot == boot, uptime >= note.uptime {
+        let sane = Int64(0)...Int64(1) << 50
+        guard let note, sane.contains(note.steady.milliseconds), sane.contains(note.uptime),
+            sane.contains(note.wall.milliseconds)
+        else { return wall }
+        if !boot.isEmpty, note.boot == boot, uptime >= note.uptime {
             return note.steady + .milliseconds(uptime - note.uptime)
         }
-        let gap = min(max(.zero, wall - note.wall), .milliseconds(uptime) + longestGap)
+        // On another machine, the uptime says nothing of how long it was: it is a bound alone.
+        let most = boot.isEmpty ? longestGap : .milliseconds(uptime) + longestGap
+        let gap = min(max(.zero, wall - note.wall), most)
         return note.steady + gap
     }
 

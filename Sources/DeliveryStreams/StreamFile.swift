@@ -34,7 +34,7 @@ enum StreamFile {
                 throw Failure(
                     description: "the configuration \(path) is of format \(version), later than 2: "
                         + "start the version of hydrant that wrote it",
-                    isOfLaterVersion: true
+                    isOfLaterVersion: version > 2
                 )
             }
         } catch let error as Failure {

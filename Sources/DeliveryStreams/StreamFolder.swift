@@ -1,6 +1,6 @@
 internal import Delivery
 internal import Platform
-internal import Records
+package import Records
 
 /// What lies in one stream's folder, looked at and not changed.
 package struct StreamFolder: Sendable {
@@ -10,11 +10,33 @@ package struct StreamFolder: Sendable {
     package var path: String
     /// Why its configuration cannot be read; nil where it can be.
     package private(set) var configurationFailure: String?
-    /// What is wrong with its journals: an entry of a buffer that cannot be read, and where it is.
-    package private(set) var journalFailures: [String] = []
+
+    /// One way out of the stream: a log, its reader, and the journal of what that has in flight.
+    package struct Way: Sendable {
+        /// The log's folder.
+        package var log: String
+        /// The reader's name.
+        package var reader: String
+        /// The journal's folder.
+        package var journal: String
+
+        /// What is wrong with the journal, where the reader goes on at `checkpoint`.
+        ///
+        /// Blocks.
+        package func problems(checkpoint: LogMark?) -> [String] {
+            Folder.exists(journal)
+                ? FileJournal.problems(in: journal, checkpoint: checkpoint) : []
+        }
+    }
 
     /// Where its logs are, if it has them.
     package var logs: [String] { StreamDelivery.logs(of: path) }
+
+    /// Its ways out, those of one log.
+    package func ways(outOf log: String) -> [Way] {
+        PipelineRole.allCases.filter { ($0 == .outcome) == (log == logs.last) }
+            .map { Way(log: log, reader: $0.reader, journal: path + "/" + $0.journal) }
+    }
 
     /// All of a data folder, in the order of their names.
     ///
@@ -37,11 +59,6 @@ package struct StreamFolder: Sendable {
             }
         } catch {
             configurationFailure = "\(error)"
-        }
-        for role in PipelineRole.allCases {
-            let folder = path + "/" + role.journal
-            guard Folder.exists(folder) else { continue }
-            journalFailures += FileJournal.problems(in: folder)
         }
     }
 }

@@ -142,7 +142,7 @@ extension StreamRegistry {
         case .creating, .deleting:
             throw FirehoseError(.resourceInUse, "Firehose \(name) is being created or deleted.")
         case .quarantined:
-            throw FirehoseError(.resourceInUse, isQuarantined(name).message)
+            throw FirehoseError(.resourceInUse, quarantineError(name).message)
         case nil: throw .notFound(name, account: identity.account)
         }
     }

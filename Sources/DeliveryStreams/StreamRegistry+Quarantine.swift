@@ -9,8 +9,6 @@ extension StreamRegistry {
     /// A stream that takes no records and delivers none until the next start.
     struct Quarantine {
         var document: StreamDocument
-        /// What cannot be opened, and why.
-        var reason: String
         /// Tells monitoring, as long as it is there.
         let gauge: QuarantineGauge
     }
@@ -37,7 +35,7 @@ extension StreamRegistry {
         }
     }
 
-    private func quarantine(_ document: StreamDocument, _ reason: String) -> Quarantine {
+    func quarantine(_ document: StreamDocument, _ reason: String) -> Quarantine {
         let name = document.stream.name
         logger.error(
             "the stream is in quarantine: it takes no records and delivers none, the others run",
@@ -45,13 +43,17 @@ extension StreamRegistry {
         )
         return Quarantine(
             document: document,
-            reason: reason,
             gauge: QuarantineGauge(name, 1, environment.delivery.options.metrics)
         )
     }
 
+    /// What whoever may describe streams is told: where files lie, and what is in them, is the operator's.
+    static let quarantineReason =
+        "What the server has of the stream cannot be opened. The server's log says why, and "
+        + "hydrant check what can be done."
+
     /// What a producer is told, who must keep what it has and try again.
-    func isQuarantined(_ name: String) -> FirehoseError {
+    func quarantineError(_ name: String) -> FirehoseError {
         FirehoseError(
             .serviceUnavailable,
             "Firehose \(name) is in quarantine, as what the server has of it cannot be opened: "

@@ -175,7 +175,7 @@ package final class StreamRegistry: DeliveryStreamRegistry, RecordAppender, Send
             switch entries[name] {
             case .active(let active): .success(active)
             case .creating, .deleting: .failure(notActive(name))
-            case .quarantined: .failure(isQuarantined(name))
+            case .quarantined: .failure(quarantineError(name))
             case nil: .failure(.notFound(name, account: identity.account))
             }
         }
@@ -239,14 +239,20 @@ package final class StreamRegistry: DeliveryStreamRegistry, RecordAppender, Send
                 do {
                     return try start(document)
                 } catch {
-                    try remove(document)
+                    do { try remove(document) } catch {
+                        throw StreamLeftBehind(document: document)
+                    }
                     throw error
                 }
             }
             entries.withLock { $0[name] = .active(active) }
             logger.info("stream created", metadata: ["stream": "\(name)"])
         } catch {
-            entries.withLock { $0[name] = nil }
+            // One that is stored all the same is there to be deleted.
+            let left = (error as? StreamLeftBehind).map {
+                Entry.quarantined(quarantine($0.document, "its creation failed: \(error)"))
+            }
+            entries.withLock { $0[name] = left }
             logger.error(
                 "a stream cannot be created",
                 metadata: ["stream": "\(name)", "error": "\(error)"]
@@ -284,7 +290,7 @@ package final class StreamRegistry: DeliveryStreamRegistry, RecordAppender, Send
             return DescribedStream(
                 quarantine.document.stream,
                 .creatingFailed,
-                failure: quarantine.reason
+                failure: Self.quarantineReason
             )
         case .creating, nil: throw .notFound(name, account: identity.account)
         }

@@ -55,6 +55,12 @@ package struct StoredStream: Sendable {
     }
 }
 
+/// A stream whose creation failed is stored all the same, and could not be taken back.
+package struct StreamLeftBehind: Error {
+    /// What is stored.
+    package var document: StreamDocument
+}
+
 /// A change is based on a revision that is no longer stored.
 package struct StreamConflict: Error, Hashable, CustomStringConvertible {
     /// The stream's name.

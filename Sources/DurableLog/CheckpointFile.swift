@@ -22,12 +22,21 @@ final class CheckpointFile: Sendable {
     /// The newer valid slot, or nil in a new file; `isDamaged` where a file has content but no slot
     /// can be read.
     ///
-    /// Where one of the two cannot be, the other counts, though it may be the older.
-    func load() throws(SystemError) -> (slot: Slot?, isDamaged: Bool) {
+    /// Where the storage cannot give one of the two, the other counts, and `failure` says that it may be the
+    /// older.
+    func load() throws(SystemError) -> Content {
         let (bytes, failure) = try file.salvage(2 * Self.slotBytes, at: 0)
         let slots = [0, 1].compactMap { Slot(bytes, at: $0 * Self.slotBytes) }
         let newest = slots.max { $0.sequence < $1.sequence }
-        return (newest, newest == nil && (failure != nil || bytes.contains { $0 != 0 }))
+        let isDamaged = newest == nil && (failure != nil || bytes.contains { $0 != 0 })
+        return Content(slot: newest, isDamaged: isDamaged, failure: failure)
+    }
+
+    /// What a file holds.
+    struct Content {
+        var slot: Slot?
+        var isDamaged: Bool
+        var failure: SystemError?
     }
 
     /// Writes a slot and syncs it, whatever the log's durability.

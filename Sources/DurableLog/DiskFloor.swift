@@ -8,8 +8,7 @@ struct DiskSpace: Hashable {
     var usual: UInt64
     /// The least that the next frame can do with.
     var needed: UInt64
-    /// Whether one of the log's readers has passed all that it holds: of transformed records, those that
-    /// deliver them.
+    /// Whether all that the log holds is delivered.
     var isDelivered: Bool
 }
 

@@ -55,9 +55,9 @@ struct FrameReader: ~Copyable {
             return .damaged(next: next, reason: "no segment holds it")
         }
         if let header = try header(at: offset, in: segment) { return .frame(header) }
-        let failure = unreadable
+        let failure = try failure(of: FrameHeader.byteCount, at: offset, in: segment)
         let next = try nextFrame(after: offset, in: segment)?.offset ?? end(of: segment)
-        return .damaged(next: next, reason: failure ?? "no valid frame header")
+        return .damaged(next: next, reason: failure.map { "\($0)" } ?? "no valid frame header")
     }
 
     /// The frame that begins at `offset`, if a valid one does.
@@ -178,8 +178,26 @@ struct FrameReader: ~Copyable {
         )
     }
 
-    /// Why some of what was read last may be wrong; nil where the storage gave all of it.
-    var unreadable: String? { windowFailure.map { "\($0)" } }
+    /// Why some bytes of a segment cannot be had from the storage; nil where they can be.
+    func failure(
+        of count: Int,
+        at offset: UInt64,
+        in segment: Segment
+    ) throws(SystemError) -> SystemError? {
+        // Most often the window tells.
+        if windowFailure == nil, windowSegment == segment.base { return nil }
+        // As it is read: whole pages.
+        let page = UInt64(File.pageBytes)
+        let start = segment.place(of: offset) / page * page
+        let end = (segment.place(of: offset) + UInt64(count) + page - 1) / page * page
+        return try segment.file.salvage(Int(end - start), at: start).failure
+    }
+
+    /// The same for a frame.
+    func failure(of frame: FrameHeader) throws(SystemError) -> SystemError? {
+        guard let segment = segment(holding: frame.offset) else { return nil }
+        return try failure(of: Int(frame.frameBytes), at: frame.offset, in: segment)
+    }
 
     /// The generation of the log in which a frame was appended.
     func generation(of frame: FrameHeader) -> UInt64 {

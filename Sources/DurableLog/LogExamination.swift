@@ -21,8 +21,8 @@ package struct LogExamination: Sendable {
     package private(set) var damage: [Finding] = []
     /// What is wrong with its checkpoints: the log cannot be opened.
     package private(set) var checkpoints: [Finding] = []
-    /// Its slowest checkpoint; nil for none.
-    package private(set) var slowest: LogMark?
+    /// Its checkpoints that can be read, by their readers.
+    package private(set) var marks: [String: LogMark] = [:]
 
     /// Reads a log's folder.
     ///
@@ -32,16 +32,20 @@ package struct LogExamination: Sendable {
         for name in try Folder.list(folder) where name.hasSuffix(CheckpointFile.suffix) {
             let path = folder + "/" + name
             do {
-                let (slot, isDamaged) = try CheckpointFile(path, .read).load()
-                if isDamaged {
+                let content = try CheckpointFile(path, .read).load()
+                if content.isDamaged {
                     checkpoints.append(Finding(place: path, reason: "neither slot can be read"))
+                } else if let failure = content.failure {
+                    damage.append(Finding(place: path, reason: "\(failure)"))
                 }
-                if let slot { slots.append(slot) }
+                if let slot = content.slot {
+                    slots.append(slot)
+                    marks[String(name.dropLast(CheckpointFile.suffix.count))] = slot.mark
+                }
             } catch {
                 checkpoints.append(Finding(place: path, reason: "\(error)"))
             }
         }
-        slowest = slots.map(\.mark).min { $0.position < $1.position }
         let found = try LogRecovery(
             folder: folder,
             knownIdentity: slots.first?.logIdentity,
@@ -49,13 +53,13 @@ package struct LogExamination: Sendable {
             isReadOnly: true
         )
         segments = found.segments.count
-        damage = found.damagedHeaders.map { Finding(place: $0, reason: "no valid segment header") }
+        damage += found.damagedHeaders.map { Finding(place: $0, reason: "no valid segment header") }
         if found.lostItsEnd {
             let place = found.segments.last?.file.path ?? folder
             damage.append(Finding(place: place, reason: "the log's end cannot be read"))
         }
         try readAll(found)
-        let passed = slowest?.records ?? 0
+        let passed = marks["delivery"]?.records ?? 0
         waiting = max(found.end.records, passed) - passed
     }
 
@@ -74,7 +78,8 @@ package struct LogExamination: Sendable {
                 if try reader.payload(of: frame) != nil {
                     records += UInt64(frame.recordCount)
                 } else {
-                    let reason = reader.unreadable ?? "wrong checksum"
+                    let failure = try reader.failure(of: frame)
+                    let reason = failure.map { "\($0)" } ?? "wrong checksum"
                     try add(offset, frame.end.position.offset, reason, &reader)
                 }
                 offset = frame.end.position.offset

@@ -92,8 +92,8 @@ package enum LogError: StoredFormatError, CustomStringConvertible {
             "\(path) is of format \(version), this program reads format \(SegmentHeader.version): "
                 + "start the version of hydrant that wrote it"
         case .damagedCheckpoint(let path):
-            "\(path) is damaged in both slots: what was delivered is not known. Remove it to "
-                + "deliver the log from its beginning again"
+            "\(path) is damaged in both slots: what was delivered is not known. hydrant check says "
+                + "what can be done"
         case .encrypted(let path, let failure):
             "encrypted records cannot be opened with the keys in \(path): \(failure)"
         case .system(let error): error.description

@@ -213,9 +213,8 @@ extension StreamLog {
             return current
         }
         let end = writer.end
-        let isDelivered = checkpoints.withLock {
-            $0.values.contains { $0.position >= end.position }
-        }
+        let delivered = deliverer.flatMap { name in checkpoints.withLock { $0[name] } }
+        let isDelivered = delivered.map { $0.position >= end.position } ?? false
         let maker = SegmentMaker(
             folder: folder,
             options: options,

@@ -143,7 +143,7 @@ extension StreamLog {
             let damage = try reader.damage(
                 from: frame.offset,
                 to: frame.end.position.offset,
-                reason: reader.unreadable ?? "wrong checksum"
+                reason: try reader.failure(of: frame).map { "\($0)" } ?? "wrong checksum"
             )
             return try body(.damaged(damage))
         }
@@ -180,7 +180,7 @@ extension StreamLog {
     package func addReader(_ name: String, at mark: LogMark) throws {
         try readers.withLock { readers in
             guard readers[name] == nil else { return }
-            let (file, old) = try Self.openCheckpoint(name, folder, options)
+            let (file, old) = try Self.openCheckpoint(name, folder, logger)
             let slowest =
                 readers.values.map(\.slot.mark)
                 .min { $0.position < $1.position } ?? mark
@@ -243,7 +243,9 @@ extension StreamLog {
         }
         for segment in passed {
             do throws(SystemError) {
-                if segment.capacity == options.segmentBytes {
+                let free = options.freeBytes(folder) ?? .max
+                // Where there is little room, it is for whoever needs it next.
+                if segment.capacity == options.segmentBytes, free > Limits.minimumFreeDiskBytes {
                     try pool.give(segment.file.path)
                 } else {
                     try Folder.remove(segment.file.path)

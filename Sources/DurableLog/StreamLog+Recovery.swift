@@ -127,7 +127,7 @@ extension LogRecovery {
         var reader = FrameReader([last], of: tag, limit: limit, windowBytes: 256 * 1024)
         for frame in unsynced {
             guard try reader.payload(of: frame) == nil else { continue }
-            if reader.unreadable != nil {
+            if try reader.failure(of: frame) != nil {
                 // It was written as a whole: a write that tears leaves other bytes, and no failure.
                 damaged.append(frame.offset..<frame.end.position.offset)
                 continue
@@ -166,10 +166,19 @@ extension LogRecovery {
                 if frame.isEncrypted { encryptedEnd = offset }
                 continue
             }
-            let isUnreadable = reader.unreadable != nil
-            guard let next = try frameSyncedAfter(offset, in: segment, &reader, limit) else {
-                // Whether a frame was there, nobody can tell.
-                lostItsEnd = lostItsEnd || isUnreadable
+            let failure = try reader.failure(of: FrameHeader.byteCount, at: offset, in: segment)
+            let next = try frameAfter(
+                offset,
+                in: segment,
+                &reader,
+                limit,
+                isUnreadable: failure != nil
+            )
+            guard let next else {
+                guard failure != nil else { break }
+                // Whether a frame was there, nobody can tell: the log goes on behind any that was.
+                lostItsEnd = true
+                end.position = LogPosition(offset: offset + LogMark.mostFrameBytes)
                 break
             }
             damaged.append(offset..<next.offset)
@@ -179,19 +188,21 @@ extension LogRecovery {
     }
 
     /// A frame behind `offset` that was written when `offset` was already durable, within the reach
-    /// of one damaged frame.
-    private func frameSyncedAfter(
+    /// of one damaged frame; any frame, where the storage cannot tell what is at `offset`, as a write that
+    /// tears leaves other bytes and no failure.
+    private func frameAfter(
         _ offset: UInt64,
         in segment: Segment,
         _ reader: inout FrameReader,
-        _ limit: UInt64
+        _ limit: UInt64,
+        isUnreadable: Bool
     ) throws(SystemError) -> FrameHeader? {
         let reach = UInt64(2 * (FrameHeader.byteCount + FrameHeader.maximumPayloadBytes))
         var near = segment
         near.end = min(limit, offset + reach)
         var place = offset
         while let next = try reader.nextFrame(after: place, in: near) {
-            if next.committed > offset { return next }
+            if isUnreadable || next.committed > offset { return next }
             place = next.offset
         }
         return nil
@@ -226,8 +237,12 @@ extension LogMark {
     fileprivate var roundedUp: LogMark {
         guard position.record > 0 else { return self }
         var mark = self
-        let most = FrameHeader.byteCount + RecordBatch.padded(FrameHeader.maximumPayloadBytes)
-        mark.position = LogPosition(offset: position.offset + UInt64(most))
+        mark.position = LogPosition(offset: position.offset + Self.mostFrameBytes)
         return mark
+    }
+
+    /// Bytes of the largest frame.
+    fileprivate static var mostFrameBytes: UInt64 {
+        UInt64(FrameHeader.byteCount + RecordBatch.padded(FrameHeader.maximumPayloadBytes))
     }
 }

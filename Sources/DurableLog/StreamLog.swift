@@ -16,6 +16,8 @@ package final class StreamLog: RecordLog, Sendable {
     /// That of what is appended from now on: segments are never gone on with after a start.
     let generation = UInt64.random(in: 1 ... .max)
     let options: LogOptions
+    /// See `LogUse`.
+    let deliverer: String?
     private let shared: Shared
     let queue: Mutex<LogWriterStateMachine<PendingAppend>>
     let writer: Mutex<Writer>
@@ -111,7 +113,9 @@ package final class StreamLog: RecordLog, Sendable {
     ) throws(LogError) {
         try LogError.catching { () throws(SystemError) in try Folder.create(folder) }
         var files: [String: (file: CheckpointFile, slot: CheckpointFile.Slot?)] = [:]
-        for name in use.readers { files[name] = try Self.openCheckpoint(name, folder, options) }
+        for name in use.readers {
+            files[name] = try Self.openCheckpoint(name, folder, shared.logger)
+        }
         let slots = files.values.compactMap(\.slot)
         let found = try LogRecovery(
             folder: folder,
@@ -120,6 +124,7 @@ package final class StreamLog: RecordLog, Sendable {
         )
         self.folder = folder
         self.options = options
+        deliverer = use.deliverer
         self.shared = shared
         identity = found.logIdentity
         queue = Mutex(
@@ -227,18 +232,23 @@ package final class StreamLog: RecordLog, Sendable {
     static func openCheckpoint(
         _ name: String,
         _ folder: String,
-        _ options: LogOptions
+        _ logger: Logger
     ) throws(LogError) -> (file: CheckpointFile, slot: CheckpointFile.Slot?) {
         let path = folder + "/" + name + CheckpointFile.suffix
-        let (file, slot, isDamaged) = try LogError.catching { () throws(SystemError) in
+        let (file, content) = try LogError.catching { () throws(SystemError) in
             let isNew = !Folder.exists(path)
             let file = try CheckpointFile(path)
             if isNew { try Folder.sync(folder) }
-            let (slot, isDamaged) = try file.load()
-            return (file, slot, isDamaged)
+            return (file, try file.load())
         }
-        if isDamaged { throw .damagedCheckpoint(path: path) }
-        return (file, slot)
+        if content.isDamaged { throw .damagedCheckpoint(path: path) }
+        if let failure = content.failure {
+            logger.error(
+                "half of a checkpoint cannot be read: what was delivered last may be delivered again",
+                metadata: ["path": "\(path)", "error": "\(failure)"]
+            )
+        }
+        return (file, content.slot)
     }
 
     private func report(_ found: LogRecovery) {

@@ -8,10 +8,13 @@ extension HTTPHandler {
 
     /// Has the body charged for what has arrived of it.
     func chargeMemory(for request: IncomingRequest, _ context: ChannelHandlerContext) {
-        // Chunked bodies do not say their size.
-        let limit = request.declaredBytes ?? Limits.maximumRequestBodyBytes
         switch memory {
-        case .none: acquireMemory(core.memory.claim(limit: limit), request.bodyBytes, context)
+        case .none:
+            // Chunked bodies do not say their size; packed ones are unpacked beside what arrived.
+            let limit =
+                (request.declaredBytes ?? Limits.maximumRequestBodyBytes)
+                + (request.isPacked ? Limits.maximumRequestBodyBytes : 0)
+            acquireMemory(core.memory.claim(limit: limit), request.bodyBytes, context)
         case .held(let claim) where claim.held < request.bodyBytes:
             acquireMemory(claim, request.bodyBytes, context)
         case .held, .waiting: break
@@ -34,6 +37,12 @@ extension HTTPHandler {
         }
     }
 
+    /// Has a packed body charged for what it unpacks to as well.
+    func chargeMemoryForUnpacking(_ context: ChannelHandlerContext) {
+        guard case .held(let claim) = memory else { return }
+        acquireMemory(claim, claim.limit, context)
+    }
+
     /// Leaves the rest of the request in the socket until there is memory for it.
     private func wait(for room: EventLoopFuture<Void>, _ context: ChannelHandlerContext) {
         let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
@@ -54,6 +63,7 @@ extension HTTPHandler {
             lastProgress = lastProgress + waited
             if request.hasEnded { complete(request, context) }
         }
+        guard !memory.isWaiting else { return }
         _ = context.channel.setOption(.autoRead, value: true)
         context.read()
     }

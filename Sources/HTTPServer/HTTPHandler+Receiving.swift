@@ -95,11 +95,8 @@ extension HTTPHandler {
         guard request.isPacked, case .success = request.caller else {
             return dispatch(request, context)
         }
-        // Given back first: whoever holds some and waits for more could wait for ever.
-        releaseMemory()
         state = .receiving(request)
-        let most = Limits.maximumRequestBodyBytes
-        acquireMemory(core.memory.claim(limit: most), most, context)
+        chargeMemoryForUnpacking(context)
         if !memory.isWaiting { dispatch(request, context) }
     }
 }

@@ -64,15 +64,16 @@ struct MemoryBudgetStateMachine {
         if body.wanted != nil { queue.removeAll { $0 == claim } }
         if body.isSmall { freeForSmall += body.held } else { free += body.held }
         guard !queue.isEmpty else { return [] }
-        var ready: [Claim] = []
+        var ready: Set<Claim> = []
         var isBegun = true
         for waiting in queue {
             let isNew = bodies[waiting]?.held == 0 && isLarge(waiting)
             guard isBegun || !isNew else { continue }
-            if take(waiting) { ready.append(waiting) } else if isNew { isBegun = false }
+            if take(waiting) { ready.insert(waiting) } else if isNew { isBegun = false }
         }
+        let inOrder = queue.filter { ready.contains($0) }
         queue.removeAll { ready.contains($0) }
-        return ready
+        return inOrder
     }
 
     private func isLarge(_ claim: Claim) -> Bool { (bodies[claim]?.limit ?? 0) > largestSmall }
@@ -86,6 +87,12 @@ struct MemoryBudgetStateMachine {
             body.isSmall = true
         } else {
             guard !body.isSmall, step <= free else { return false }
+            // What is given back while a large one waits is for that.
+            if body.limit <= largestSmall,
+                queue.contains(where: { isLarge($0) && bodies[$0]?.wanted != nil })
+            {
+                return false
+            }
             body.held = wanted
             guard allCanEnd(with: body, as: claim, free: free - step) else { return false }
             free -= step

@@ -23,7 +23,8 @@ final class MemoryBudget: Sendable {
         state = Mutex(
             State(
                 machine: MemoryBudgetStateMachine(
-                    bytes: bytes,
+                    // A packed body, and what it unpacks to, or nobody could ever get that.
+                    bytes: max(bytes, 2 * Limits.maximumRequestBodyBytes),
                     bytesForSmall: Limits.smallRequestBodiesInMemoryBytes,
                     largestSmall: Limits.smallRequestBodyBytes
                 )

@@ -50,7 +50,7 @@ struct Storage {
     init(_ context: ServerContext) throws {
         let settings = context.settings
         folder = try DataFolder(Place.absolute(settings.dataDir))
-        time = SteadyTime(folder: folder.path)
+        time = SteadyTime(folder: folder.path, context.logger)
         if settings.records.durability == .os {
             context.logger.warning(
                 """

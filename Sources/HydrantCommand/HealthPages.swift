@@ -75,7 +75,11 @@ final class HealthPages: Sendable {
                     + "\(late.bound.components.seconds) s"
             )
         }
-        return page(reasons, good: "ready", bad: "not ready", [:])
+        // The others run, and this page is what decides whether they are asked.
+        let quarantined = registry.quarantined.map { JSONValue.string($0) }
+        let more: [String: JSONValue] =
+            quarantined.isEmpty ? [:] : ["quarantined": .array(quarantined)]
+        return page(reasons, good: "ready", bad: "not ready", more)
     }
 
     private func page(

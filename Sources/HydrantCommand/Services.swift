@@ -63,7 +63,8 @@ struct Engine: Service {
         for client in clients { client.shutDown() }
         logs.shutDown()
         do {
-            try time.note()
+            // Another folder has a clock of its own.
+            if folder.isInPlace { try time.note() }
         } catch {
             logger.warning("the clock's note cannot be written", metadata: ["error": "\(error)"])
         }

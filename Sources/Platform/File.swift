@@ -98,8 +98,10 @@ package final class File: Sendable {
         return done
     }
 
-    /// Bytes that a disk fails to give at once, at the least.
-    private static let sectorBytes = 512
+    /// Bytes that the system fails to give at once: a page.
+    package static let pageBytes = 4096
+    /// Pages of one read that are tried one by one: each may take a failing disk seconds.
+    private static let mostTriedPages = 64
 
     /// Reads as `read` does, with zeros in the place of what the storage cannot give.
     ///
@@ -116,32 +118,35 @@ package final class File: Sendable {
             guard error.isMediaFailure else { throw error }
             let size = try size()
             let count = Int(min(UInt64(buffer.count), size - min(offset, size)))
-            try salvageParts(UnsafeMutableRawBufferPointer(rebasing: buffer[..<count]), at: offset)
+            var left = Self.mostTriedPages
+            let whole = UnsafeMutableRawBufferPointer(rebasing: buffer[..<count])
+            try salvageParts(whole, at: offset, &left)
             return (count, error)
         }
     }
 
-    /// Reads what can be read of a part that as a whole cannot be, by halves, down to single sectors.
+    /// Reads what can be read of a part that as a whole cannot be, by halves, down to single pages.
     private func salvageParts(
         _ buffer: UnsafeMutableRawBufferPointer,
-        at offset: UInt64
+        at offset: UInt64,
+        _ left: inout Int
     ) throws(SystemError) {
-        guard buffer.count > Self.sectorBytes else {
+        let page = UInt64(Self.pageBytes)
+        let (first, last) = (offset / page, (offset + UInt64(buffer.count) - 1) / page)
+        guard last > first, left > 0 else {
+            left -= 1
             buffer.initializeMemory(as: UInt8.self, repeating: 0)
             return
         }
-        let sectors = UInt64(Self.sectorBytes)
-        let end = offset + UInt64(buffer.count)
-        // Where a sector begins, at or behind the middle.
-        let middle = (offset + (end - offset) / 2 + sectors - 1) / sectors * sectors
-        let cut = Int(min(middle, end - 1) - offset)
-        for part in [0..<cut, cut..<buffer.count] where !part.isEmpty {
+        // Where a page begins, in the middle.
+        let cut = Int((first + (last - first + 1) / 2) * page - offset)
+        for part in [0..<cut, cut..<buffer.count] {
             let space = UnsafeMutableRawBufferPointer(rebasing: buffer[part])
             do throws(SystemError) {
                 _ = try read(into: space, at: offset + UInt64(part.lowerBound))
             } catch {
                 guard error.isMediaFailure else { throw error }
-                try salvageParts(space, at: offset + UInt64(part.lowerBound))
+                try salvageParts(space, at: offset + UInt64(part.lowerBound), &left)
             }
         }
     }

@@ -36,14 +36,18 @@ package struct LogUse: Sendable {
     /// One that they do not fill is on the way out, and must grow before anything is let go of: it may use
     /// what intake leaves, and the caller sees to it that it does not grow without end.
     package var isIntake: Bool
+    /// The reader that makes room when it moves, where others move for reasons of their own.
+    package var deliverer: String?
 
     /// A use.
     package init(
         readers: [String],
         floors: [LogMark] = [],
         isEncrypted: Bool = false,
-        isIntake: Bool = true
+        isIntake: Bool = true,
+        deliverer: String? = nil
     ) {
+        self.deliverer = deliverer
         self.readers = readers
         self.floors = floors
         self.isEncrypted = isEncrypted

@@ -1,4 +1,5 @@
 import Foundation
+import Logging
 import Platform
 import Records
 import TestSupport
@@ -7,6 +8,7 @@ import Testing
 @testable import DeliveryStreams
 
 @Suite struct SteadyTimeTests {
+    private static let quiet = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
     private static let wall = Timestamp(milliseconds: 1_800_000_000_000)
     private static let hour: Duration = .seconds(3600)
 
@@ -50,20 +52,34 @@ import Testing
         #expect(added(.seconds(120), boot: "b", uptime: uptime) == .seconds(120))
         #expect(added(Self.hour * 25, boot: "b", uptime: uptime) == Self.hour + uptime)
         #expect(added(Self.hour * -25, boot: "b", uptime: uptime) == .zero)
-        // A machine whose runs have no names.
         #expect(added(.seconds(90), uptime: .seconds(20)) == .seconds(90))
+    }
+
+    @Test func `a machine that does not say which run it is adds an hour at the most`() {
+        var note = Self.note
+        note.boot = ""
+        let year = Self.hour * (24 * 365)
+        #expect(added(.seconds(90), boot: "", uptime: year, to: note) == .seconds(90))
+        #expect(added(Self.hour * 25, boot: "", uptime: year, to: note) == Self.hour)
+    }
+
+    @Test func `a note with impossible times is none`() {
+        var note = Self.note
+        note.steady = Timestamp(milliseconds: .max)
+        let resumed = SteadyTime.resumed(note, boot: "a", uptime: 600_000, wall: Self.wall)
+        #expect(resumed == Self.wall)
     }
 
     @Test func `it goes on where it was written down`() async throws {
         let folder = TemporaryFolder()
-        let first = SteadyTime(folder: folder.path)
+        let first = SteadyTime(folder: folder.path, Self.quiet)
         let begun = first.steady()
         #expect(abs((begun - first.now()) / .milliseconds(1)) < 10_000)
         try first.note()
-        let second = SteadyTime(folder: folder.path)
+        let second = SteadyTime(folder: folder.path, Self.quiet)
         #expect(second.steady() >= begun)
         #expect(second.steady() - begun < .seconds(60))
         try Folder.replaceFile(folder("clock"), with: [1, 2, 3])
-        #expect(SteadyTime(folder: folder.path).steady() >= begun)
+        #expect(SteadyTime(folder: folder.path, Self.quiet).steady() >= begun)
     }
 }

@@ -120,11 +120,23 @@ import Testing
         let harness = try LogHarness()
         _ = try await harness.append([[1]])
         let path = try #require(try harness.segmentFiles.first)
-        try File(path, .update).write([2, 0, 0, 0], at: 8)
+        // With a checksum of its own, of what it is of there.
+        try File(path, .update).write([2, 0, 0, 0, 1, 2, 3, 4], at: 8)
         #expect {
             try harness.reopen()
         } throws: { error in
             "\(error)".contains(path) && "\(error)".contains("format 2")
+        }
+    }
+
+    @Test func `a version that is wrong by a bit is damage, and no later format`() async throws {
+        let harness = try LogHarness()
+        _ = try await harness.append([[1]])
+        let path = try #require(try harness.segmentFiles.first)
+        for bit in 0..<8 {
+            try File(path, .update).write([1 ^ 1 << UInt8(bit)], at: 8)
+            try harness.reopen()
+            #expect(try harness.read().records == [[1]])
         }
     }
 

@@ -1,4 +1,5 @@
 import Foundation
+import Logging
 import Platform
 import Records
 import Synchronization
@@ -116,6 +117,37 @@ import Testing
         try File(path, .update).write(header.encoded, at: 0)
         try harness.reopen()
         #expect(harness.log.generation(at: .start) == harness.log.identity)
+    }
+
+    /// The outcome log's two readers: one delivers, the other only knows what was transformed.
+    @Test func `a nearly full disk takes no more while what a log holds is not delivered`()
+        async throws
+    {
+        let folder = TemporaryFolder()
+        let store = try LogStore(
+            spareFolder: folder("spare"),
+            options: LogOptions(
+                firstSegmentBytes: 64 * 1024,
+                segmentBytes: 64 * 1024,
+                freeBytes: { _ in 200 << 20 }
+            ),
+            threadCount: 1,
+            logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
+        )
+        defer { store.shutDown() }
+        let use = LogUse(
+            readers: ["delivery", "progress"],
+            isIntake: false,
+            deliverer: "delivery"
+        )
+        let log = try store.openLog(folder("log"), for: use)
+        let record = [UInt8](repeating: 1, count: 60_000)
+        _ = try await log.append([record])
+        try log.moveCheckpoint(of: "progress", to: log.tail)
+        await #expect(throws: FirehoseError.slowDown) { try await log.append([record]) }
+        try log.moveCheckpoint(of: "delivery", to: log.tail)
+        _ = try await log.append([record])
+        await log.close()
     }
 
     @Test func `nothing is acknowledged that went into a file without a name`() async throws {

@@ -11,6 +11,8 @@ from commands import run_hydrant
 from metrics import metric
 from server import BINARY, Hydrant, clean_environment
 from streams import create_stream, describe, put
+from test_health import page
+from waiting import wait_until
 
 
 @pytest.fixture
@@ -52,7 +54,11 @@ def test_a_stream_that_cannot_be_opened_is_told_of_and_the_others_run(server, fi
     description = describe(client, "sick")
     assert description["DeliveryStreamStatus"] == "CREATING_FAILED"
     assert description["FailureDescription"]["Type"] == "UNKNOWN_ERROR"
-    assert str(path) in description["FailureDescription"]["Details"]
+    # Where files lie is the operator's to know.
+    assert "hydrant check" in description["FailureDescription"]["Details"]
+    assert str(path) not in str(description)
+    assert str(path) in server.log()
+    assert page(server, "/ready") == (200, {"status": "ready", "quarantined": ["sick"]})
     with pytest.raises(ClientError) as refused:
         client.put_record(DeliveryStreamName="sick", Record={"Data": b"x"})
     assert refused.value.response["Error"]["Code"] == "ServiceUnavailableException"
@@ -77,7 +83,7 @@ def test_what_is_wrong_with_a_folder_is_said_with_what_can_be_done(server):
     assert status == 1
     (line,) = [line for line in said.splitlines() if line.startswith("FAIL")]
     assert f"stream sick: {path}" in line
-    assert "Without that file the log is delivered from its beginning again" in line
+    assert "what is left of the log is delivered from its beginning again" in line
     # What is said can be done.
     path.unlink()
     assert check(server)[0] == 0
@@ -87,6 +93,37 @@ def test_what_is_wrong_with_a_folder_is_said_with_what_can_be_done(server):
     put(client, "sick", b" and more")
     run_hydrant(server, "flush", "sick")
     FolderBucket(server.data / "buckets", "sick").wait_for(b"waits and more")
+
+
+@pytest.mark.parametrize("spoilt", ["checkpoint", "first entry", "second entry"])
+def test_what_is_said_can_be_done_with_buffers_in_flight(start_hydrant, missing_bucket, seaweed, spoilt):
+    server = start_hydrant(environment=seaweed.environment)
+    create_stream(server.client(), missing_bucket.arn, name="sick")
+    folder = server.data / "streams" / "sick.stream"
+    for number in range(2):
+        put(server.client(), "sick", b"%d" % number)
+        wait_until(lambda n=number: len(entries(folder)) == n + 1, "a buffer in flight")
+    # Of the log's beginning, some is delivered.
+    files = [folder / "log/delivery.checkpoint", *entries(folder)]
+    path = files[["checkpoint", "first entry", "second entry"].index(spoilt)]
+    spoil(server, str(path.relative_to(folder)))
+    status, said = check(server)
+    assert status == 1
+    assert str(path) in said
+    if spoilt == "checkpoint":
+        assert f"without what is in {folder / 'in-flight'}," in said
+    behind = [each for each in entries(folder) if spoilt == "checkpoint" or each >= path]
+    for each in {path, *behind}:
+        each.unlink()
+    assert check(server)[0] == 0
+    missing_bucket.client.create_bucket(Bucket=missing_bucket.name)
+    server.start()
+    assert describe(server.client(), "sick")["DeliveryStreamStatus"] == "ACTIVE"
+    missing_bucket.wait_for(b"01")
+
+
+def entries(folder: Path) -> list[Path]:
+    return sorted((folder / "in-flight").glob("*.json"))
 
 
 def test_a_stream_in_quarantine_can_be_deleted(server):

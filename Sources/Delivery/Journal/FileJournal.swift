@@ -69,7 +69,7 @@ package final class FileJournal: BufferJournal {
                 description:
                     "the journal entry \(path) is of format \(entry.version), later than 3: "
                     + "start the version of hydrant that wrote it",
-                isOfLaterVersion: true
+                isOfLaterVersion: entry.version > 3
             )
         }
         return entry
@@ -77,20 +77,38 @@ package final class FileJournal: BufferJournal {
 
     /// What is wrong with the entries in a folder, which is not changed.
     ///
-    /// Blocks.
-    package static func problems(in folder: String) -> [String] {
+    /// Blocks. `checkpoint` is where its way goes on; nil where that is not known.
+    package static func problems(in folder: String, checkpoint: LogMark?) -> [String] {
         do {
-            return try Folder.list(folder).filter { $0.hasSuffix(suffix) }.compactMap { name in
+            var problems: [String] = []
+            var place = checkpoint?.position
+            for name in try Folder.list(folder).sorted() where name.hasSuffix(suffix) {
+                let path = folder + "/" + name
                 do throws(Failure) {
-                    _ = try entry(at: folder + "/" + name)
-                    return nil
+                    let entry = try entry(at: path)
+                    if let checkpoint, entry.end.position <= checkpoint.position { continue }
+                    if let place, entry.start.position != place {
+                        problems.append(gap(path).description)
+                    }
+                    place = entry.end.position
                 } catch {
-                    return error.description
+                    problems.append(error.description)
+                    // One that does not join it is no trouble of its own.
+                    place = nil
                 }
             }
+            return problems
         } catch {
             return ["\(error)"]
         }
+    }
+
+    private static func gap(_ path: String) -> Failure {
+        Failure(
+            description:
+                "the journal entry \(path) does not join what is before it: its folder or the "
+                + "checkpoint was changed"
+        )
     }
 
     package func resume(from checkpoint: LogMark) throws -> [JournalEntry] {
@@ -102,10 +120,7 @@ package final class FileJournal: BufferJournal {
         var place = checkpoint.position
         for entry in open {
             guard entry.start.position == place else {
-                throw Failure(
-                    description: "the journal entry \(path(entry.sequence)) does not join what is "
-                        + "before it: its folder or the checkpoint was changed"
-                )
+                throw Self.gap(path(entry.sequence))
             }
             place = entry.end.position
         }

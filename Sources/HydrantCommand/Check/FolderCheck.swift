@@ -38,30 +38,39 @@ struct FolderCheck {
                     + "beside it"
             )
         }
-        for failure in stream.journalFailures {
-            try findings.say(
-                .fail,
-                subject,
-                "\(failure). Without that file its records are delivered again under other keys"
-            )
+        for log in stream.logs where Folder.exists(log) {
+            try check(log, stream.ways(outOf: log), subject)
         }
-        for log in stream.logs where Folder.exists(log) { try check(log, subject) }
     }
 
-    private func check(_ log: String, _ subject: String) throws {
+    private func check(_ log: String, _ ways: [StreamFolder.Way], _ subject: String) throws {
         let found: LogExamination
         do {
             found = try LogExamination(folder: log)
         } catch {
             return try findings.say(.fail, subject, "\(error)")
         }
+        var isOpened = found.checkpoints.isEmpty
         for finding in found.checkpoints {
+            let journals = ways.filter { finding.place == "\(log)/\($0.reader).checkpoint" }
             try findings.say(
                 .fail,
                 subject,
-                "\(finding.place): \(finding.reason). Without that file the log is delivered from its "
-                    + "beginning again"
+                "\(finding.place): \(finding.reason). Without that file"
+                    + journals.map { ", and without what is in \($0.journal)," }.joined()
+                    + " what is left of the log is delivered from its beginning again, under other keys"
             )
+        }
+        for way in ways {
+            for problem in way.problems(checkpoint: found.marks[way.reader]) {
+                isOpened = false
+                try findings.say(
+                    .fail,
+                    subject,
+                    "\(problem). Without that file and those behind it (higher numbers), their records "
+                        + "are delivered again, under other keys"
+                )
+            }
         }
         for finding in found.damage {
             try findings.say(
@@ -72,7 +81,7 @@ struct FolderCheck {
             )
         }
         try findings.say(
-            .ok,
+            isOpened ? .ok : .warn,
             subject,
             "\(log): \(found.segments) segments, \(found.records) records can be read, "
                 + "\(found.waiting) wait"

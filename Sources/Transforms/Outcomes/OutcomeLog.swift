@@ -33,7 +33,8 @@ package final class OutcomeLog: Sendable {
                 floors: floors,
                 isEncrypted: isEncrypted,
                 // One batch may become more than any bound; between batches, `TransformStage` waits.
-                isIntake: false
+                isIntake: false,
+                deliverer: PipelineRole.outcome.reader
             )
         )
     }
