@@ -140,9 +140,15 @@ def test_five_invocations_run_at_the_same_time_by_default(bench):
 
 def test_the_limit_of_the_server_holds_for_all_streams_together(start_bench):
     bench = start_bench("--transform-limit", "2")
-    flows = [
-        bench.flow_through("once", RENDEZVOUS.format(together=1), size=0.2) for _ in range(3)
-    ]
+    # Long enough that two are seen together also where a process takes its time to start.
+    body = """
+def handle(event):
+    trace(begins=time.monotonic())
+    time.sleep(0.5)
+    trace(ends=time.monotonic())
+    return {"records": [answer(each, content(each)) for each in event["records"]]}
+"""
+    flows = [bench.flow_through("once", body, size=0.2) for _ in range(3)]
     for flow in flows:
         flow.put(*[b"%03d %s\n" % (number, b"x" * 99_000) for number in range(10, 18)])
     for flow in flows:
