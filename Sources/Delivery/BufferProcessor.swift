@@ -12,7 +12,8 @@ package struct BufferCut: Sendable, Hashable {
     package var bytes: UInt64
     /// When its oldest record arrived.
     package var arrival: Timestamp
-    /// A time that no later buffer falls short of, also where the clock is set back: what names sort by.
+    /// A time that no later buffer of this run falls short of, also where the clock is set back: what names
+    /// sort by.
     package var order: Timestamp
     /// Whether the checkpoint has to be at `start` before the buffer is journalled, as after a crash its
     /// entry must join it.
