@@ -70,11 +70,14 @@ final class FileStreamStore: StreamStore {
             } else {
                 try replace(stream)
             }
-        } whenFailed: { new in
-            // Neither made for sure nor taken back: whoever asks again must find it.
+        } whenFailed: { new, error in
+            // A creation that failed and could not be undone: the stream must be found to be deleted.
             guard revision == nil, contains(name) else { return }
             state.withLock { $0.entries[name] = .stored(revision: new) }
-            throw StreamLeftBehind(document: StreamDocument(stream: stream, revision: new))
+            throw StreamLeftBehind(
+                document: StreamDocument(stream: stream, revision: new),
+                cause: "\(error)"
+            )
         }
         state.withLock { $0.entries[name] = .stored(revision: new) }
         return StreamDocument(stream: stream, revision: new)
@@ -151,7 +154,7 @@ final class FileStreamStore: StreamStore {
         _ name: String,
         _ revision: UInt64?,
         _ write: () throws -> Void,
-        whenFailed: (_ new: UInt64) throws -> Void = { _ in }
+        whenFailed: (_ new: UInt64, any Error) throws -> Void = { _, _ in }
     ) throws -> UInt64 {
         guard folder.isInPlace else {
             throw SystemError(.stat, path: folder.path, code: ESTALE)
@@ -170,7 +173,7 @@ final class FileStreamStore: StreamStore {
             try write()
         } catch {
             state.withLock { $0.entries[name] = old }
-            try whenFailed(new)
+            try whenFailed(new, error)
             throw error
         }
         return new

@@ -239,8 +239,9 @@ package final class StreamRegistry: DeliveryStreamRegistry, RecordAppender, Send
                 do {
                     return try start(document)
                 } catch {
+                    let cause = error
                     do { try remove(document) } catch {
-                        throw StreamLeftBehind(document: document)
+                        throw StreamLeftBehind(document: document, cause: "\(cause); \(error)")
                     }
                     throw error
                 }
@@ -250,7 +251,7 @@ package final class StreamRegistry: DeliveryStreamRegistry, RecordAppender, Send
         } catch {
             // One that is stored all the same is there to be deleted.
             let left = (error as? StreamLeftBehind).map {
-                Entry.quarantined(quarantine($0.document, "its creation failed: \(error)"))
+                Entry.quarantined(quarantine($0.document, "\($0)"))
             }
             entries.withLock { $0[name] = left }
             logger.error(

@@ -55,10 +55,16 @@ package struct StoredStream: Sendable {
     }
 }
 
-/// A stream whose creation failed is stored all the same, and could not be taken back.
-package struct StreamLeftBehind: Error {
-    /// What is stored.
+/// A stream whose creation failed is stored all the same, and could not be removed again.
+package struct StreamLeftBehind: Error, CustomStringConvertible {
+    /// What is stored; it may hold secrets, and is not for logs.
     package var document: StreamDocument
+    /// Why the creation failed.
+    package var cause: String
+
+    package var description: String {
+        "the stream \(document.stream.name) could neither be created nor removed again: \(cause)"
+    }
 }
 
 /// A change is based on a revision that is no longer stored.

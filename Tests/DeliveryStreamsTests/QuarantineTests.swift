@@ -1,6 +1,7 @@
 import DeliveryTesting
 import Foundation
 import Glibc
+import JSON
 import Platform
 import Records
 import TestSupport
@@ -113,6 +114,44 @@ import Testing
         try await harness.put([Array("new".utf8)])
         try await harness.eventually { store.objects.values.contains(Array("new".utf8)) }
         await harness.stop()
+    }
+
+    @Test func `a creation that can be neither made nor undone leaves a stream to be deleted`()
+        async throws
+    {
+        let harness = try await DeliveryHarness(ScriptedStore())
+        // Its log cannot be made, and its folder not be moved away.
+        let fault = SystemFaults.install(below: harness.folder("data/streams/")) { call, path, _ in
+            switch call {
+            case .createFolder where path.hasSuffix("/log"): EIO
+            case .rename where path.hasSuffix("/s.stream"): EIO
+            default: nil
+            }
+        }
+        let refused = await #expect(throws: FirehoseError.self) { try await harness.create() }
+        fault.remove()
+        #expect(refused?.code == .serviceUnavailable)
+        #expect(harness.registry.quarantined == ["s"])
+        #expect(try harness.registry.describe("s").status == .creatingFailed)
+        try await harness.registry.delete("s")
+        try await harness.create()
+        try await harness.put([[1]])
+        await harness.stop()
+    }
+
+    @Test func `what is said of a stream that is left behind holds none of its secrets`() {
+        let destination = DestinationConfiguration(
+            kind: .redshift,
+            members: ["Password": "secret"]
+        )
+        let stream = DeliveryStream(
+            name: "s",
+            createTimestamp: Timestamp(milliseconds: 0),
+            destination: destination
+        )
+        let document = StreamDocument(stream: stream, revision: 1)
+        let error: any Error = StreamLeftBehind(document: document, cause: "EIO")
+        #expect("\(error)" == "the stream s could neither be created nor removed again: EIO")
     }
 
     @Test func `what a later version wrote stops an older one`() async throws {
