@@ -1,4 +1,5 @@
 internal import Glibc
+internal import Logging
 internal import Platform
 internal import Records
 internal import Synchronization
@@ -23,9 +24,13 @@ final class FileStreamStore: StreamStore {
     }
 
     private let folder: DataFolder
+    private let logger: Logger
     private let state = Mutex(State())
 
-    init(_ folder: DataFolder) { self.folder = folder }
+    init(_ folder: DataFolder, _ logger: Logger) {
+        self.folder = folder
+        self.logger = logger
+    }
 
     func load() throws -> [StoredStream] {
         try Folder.list(folder.streams).filter { $0.hasSuffix(DataFolder.streamSuffix) }
@@ -44,20 +49,13 @@ final class FileStreamStore: StreamStore {
             }
     }
 
-    /// A stream, or why it is none.
+    /// The stream, or why its configuration cannot be used.
     private func load(_ name: String) throws -> (DeliveryStream, failure: String?) {
-        let path = folder.stream(name)
-        let failure: String
         do {
-            let stream = try StreamFile.load(path)
-            if stream.name == name { return (stream, nil) }
-            failure =
-                "the configuration in \(path) is of the stream \(stream.name): rename the "
-                + "folder to \(stream.name)\(DataFolder.streamSuffix)"
+            return (try StreamFile.load(folder.stream(name), of: name), nil)
         } catch let error as StreamFile.Failure where !error.isOfLaterVersion {
-            failure = "\(error)"
+            return (.unknown(name), "\(error)")
         }
-        return (.unknown(name), failure)
     }
 
     func contains(_ name: String) -> Bool { Folder.exists(folder.stream(name)) }
@@ -99,23 +97,22 @@ final class FileStreamStore: StreamStore {
         do {
             try Folder.sync(folder.streams)
         } catch {
-            // It would come to light at the next start, whatever is answered now.
-            _ = Self.undo { () throws(SystemError) in
+            // Else the next start would find what was answered not to have happened.
+            do {
                 try Folder.rename(new, to: path)
                 try Folder.sync(folder.streams)
+            } catch let second {
+                notUndone(path, error, second)
             }
             throw error
         }
     }
 
-    /// Takes back what was done and may not be durable; false where it stays done.
-    private static func undo(_ work: () throws(SystemError) -> Void) -> Bool {
-        do throws(SystemError) {
-            try work()
-            return true
-        } catch {
-            return false
-        }
+    private func notUndone(_ path: String, _ error: any Error, _ second: any Error) {
+        logger.error(
+            "a change that failed could not be undone: a power failure may bring back either state",
+            metadata: ["path": "\(path)", "error": "\(error)", "undo": "\(second)"]
+        )
     }
 
     /// A configuration in the place of another: the one or the other, also where the disk fails.
@@ -125,14 +122,13 @@ final class FileStreamStore: StreamStore {
         do {
             try StreamFile.store(stream, path)
         } catch {
-            // The new one may be in its place, and only that not be sure to last.
-            let isOld = (try? StreamFile.content(path)) == old
-            if !isOld {
-                let isUndone = Self.undo { () throws(SystemError) in
-                    try StreamFile.write(old, path)
-                }
-                // It is in effect, and said to be.
-                if !isUndone, let content = try? StreamFile.content(path), content != old { return }
+            // The new one may be in its place already, though not durably.
+            do {
+                if try StreamFile.content(path) != old { try StreamFile.write(old, path) }
+            } catch let second {
+                notUndone(path, error, second)
+                // Where it stays, it is in effect, and is answered so.
+                if let content = try? StreamFile.content(path), content != old { return }
             }
             throw error
         }

@@ -17,7 +17,7 @@ package final class SteadyTime: TimeSource {
     }
 
     /// How often it is written down.
-    package static let interval: Duration = .seconds(60)
+    private static let interval: Duration = .seconds(60)
     /// What a restart of the machine may add beyond its new uptime: nobody knows how long it was off, and
     /// the wall clock may be wrong.
     private static let longestGap: Duration = .seconds(3600)
@@ -39,7 +39,7 @@ package final class SteadyTime: TimeSource {
                 note = try JSONDecoder().decode(Note.self, from: Data(Folder.readFile(path)))
             } catch {
                 logger.warning(
-                    "the clock's note cannot be read: durations go on by the time as it is now",
+                    "the clock file cannot be read: retry durations count by the wall clock as it is now",
                     metadata: ["path": "\(path)", "error": "\(error)"]
                 )
             }
@@ -69,7 +69,7 @@ package final class SteadyTime: TimeSource {
     }
 
     private static var bootIdentity: String {
-        // Its size is told as 0: what is there is read.
+        // procfs reports its size as 0.
         let file = try? File("/proc/sys/kernel/random/boot_id", .read)
         let bytes = try? file?.read(64, at: 0)
         return String(decoding: bytes ?? [], as: UTF8.self)
@@ -114,7 +114,7 @@ package final class SteadyTime: TimeSource {
                 return
             } catch {
                 logger.warning(
-                    "the clock's note cannot be written; over a restart, durations may be longer",
+                    "the clock file cannot be written: over a restart, retries may last longer",
                     metadata: ["error": "\(error)"]
                 )
             }

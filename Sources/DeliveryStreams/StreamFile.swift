@@ -31,17 +31,33 @@ enum StreamFile {
             case 1: return try readFormat1(bytes)
             case 2: return try decoder.decode(Document.self, from: Data(bytes)).stream
             case let version:
+                guard version > 2 else {
+                    throw Failure(description: "format \(version) is not valid")
+                }
                 throw Failure(
                     description: "the configuration \(path) is of format \(version), later than 2: "
                         + "start the version of hydrant that wrote it",
-                    isOfLaterVersion: version > 2
+                    isOfLaterVersion: true
                 )
             }
-        } catch let error as Failure {
+        } catch let error as Failure where error.isOfLaterVersion {
             throw error
         } catch {
             throw Failure(description: "the configuration \(path) cannot be read: \(error)")
         }
+    }
+
+    /// The configuration in a stream's folder, whose name must be the stream's.
+    static func load(_ folder: String, of name: String) throws -> DeliveryStream {
+        let stream = try load(folder)
+        guard stream.name == name else {
+            throw Failure(
+                description:
+                    "the configuration in \(folder) is of the stream \(stream.name): rename "
+                    + "the folder to \(stream.name)\(DataFolder.streamSuffix)"
+            )
+        }
+        return stream
     }
 
     static func store(_ stream: DeliveryStream, _ folder: String) throws {

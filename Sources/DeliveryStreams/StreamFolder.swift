@@ -13,8 +13,6 @@ package struct StreamFolder: Sendable {
 
     /// One way out of the stream: a log, its reader, and the journal of what that has in flight.
     package struct Way: Sendable {
-        /// The log's folder.
-        package var log: String
         /// The reader's name.
         package var reader: String
         /// The journal's folder.
@@ -35,7 +33,7 @@ package struct StreamFolder: Sendable {
     /// Its ways out, those of one log.
     package func ways(outOf log: String) -> [Way] {
         PipelineRole.allCases.filter { ($0 == .outcome) == (log == logs.last) }
-            .map { Way(log: log, reader: $0.reader, journal: path + "/" + $0.journal) }
+            .map { Way(reader: $0.reader, journal: path + "/" + $0.journal) }
     }
 
     /// All of a data folder, in the order of their names.
@@ -53,10 +51,7 @@ package struct StreamFolder: Sendable {
         let file = path[path.index(after: path.lastIndex(of: "/") ?? path.startIndex)...]
         name = String(file.dropLast(DataFolder.streamSuffix.count))
         do {
-            let stream = try StreamFile.load(path)
-            if stream.name != name {
-                configurationFailure = "\(path) has the configuration of \(stream.name)"
-            }
+            _ = try StreamFile.load(path, of: name)
         } catch {
             configurationFailure = "\(error)"
         }

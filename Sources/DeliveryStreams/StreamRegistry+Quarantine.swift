@@ -38,7 +38,7 @@ extension StreamRegistry {
     func quarantine(_ document: StreamDocument, _ reason: String) -> Quarantine {
         let name = document.stream.name
         logger.error(
-            "the stream is in quarantine: it takes no records and delivers none, the others run",
+            "the stream is quarantined: it accepts and delivers no records; hydrant check says what can be done",
             metadata: ["stream": "\(name)", "error": "\(reason)"]
         )
         return Quarantine(
@@ -47,17 +47,17 @@ extension StreamRegistry {
         )
     }
 
-    /// What whoever may describe streams is told: where files lie, and what is in them, is the operator's.
+    /// The reason in DescribeDeliveryStream, without paths and file contents: those are for operators.
     static let quarantineReason =
-        "What the server has of the stream cannot be opened. The server's log says why, and "
-        + "hydrant check what can be done."
+        "The stream's files cannot be opened. The server's log says why, and hydrant check what can "
+        + "be done."
 
-    /// What a producer is told, who must keep what it has and try again.
+    /// The answer to puts: retryable, so that producers keep their records.
     func quarantineError(_ name: String) -> FirehoseError {
         FirehoseError(
             .serviceUnavailable,
-            "Firehose \(name) is in quarantine, as what the server has of it cannot be opened: "
-                + "DescribeDeliveryStream says why."
+            "Firehose \(name) is in quarantine: its files cannot be opened. DescribeDeliveryStream "
+                + "says more."
         )
     }
 

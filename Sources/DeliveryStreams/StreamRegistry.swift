@@ -58,7 +58,7 @@ package final class StreamRegistry: DeliveryStreamRegistry, RecordAppender, Send
         self.identity = identity
         self.policy = policy
         self.folder = folder
-        self.store = store ?? FileStreamStore(folder)
+        self.store = store ?? FileStreamStore(folder, logger)
         self.logger = logger
         environment = StreamEnvironment(
             logs: logs,

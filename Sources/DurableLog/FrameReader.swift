@@ -12,6 +12,8 @@ struct FrameReader: ~Copyable {
     private var windowBase: UInt64 = 0
     private var windowCount = 0
     private var windowSegment: UInt64?
+    /// The generation of the log in which what was read last was appended.
+    private(set) var generation: UInt64 = 0
     /// Why some of the window is zeros; nil where all of it was read.
     private var windowFailure: SystemError?
     private let keys: EncryptionKeys?
@@ -199,11 +201,6 @@ struct FrameReader: ~Copyable {
         return try failure(of: Int(frame.frameBytes), at: frame.offset, in: segment)
     }
 
-    /// The generation of the log in which a frame was appended.
-    func generation(of frame: FrameHeader) -> UInt64 {
-        segment(holding: frame.offset)?.generation ?? 0
-    }
-
     private func segment(holding offset: UInt64) -> Segment? {
         guard let segment = segments.last(where: { $0.base <= offset }), offset < end(of: segment)
         else { return nil }
@@ -236,6 +233,7 @@ struct FrameReader: ~Copyable {
             )
             windowBase = offset
             windowSegment = segment.base
+            generation = segment.generation
         }
         let start = Int(offset - windowBase)
         let most = min(count, windowCount - start)

@@ -15,12 +15,15 @@ package struct LogExamination: Sendable {
     package private(set) var segments = 0
     /// Records that can be read.
     package private(set) var records: UInt64 = 0
-    /// Records that no reader has passed, as far as that is known.
-    package private(set) var waiting: UInt64 = 0
+    /// Behind its last frame.
+    package private(set) var end = LogMark.start
     /// What is wrong with its segments: these records are lost, and the others can be delivered.
     package private(set) var damage: [Finding] = []
     /// What is wrong with its checkpoints: the log cannot be opened.
     package private(set) var checkpoints: [Finding] = []
+    /// Checkpoint files of which the newer half may be unreadable: the log is opened, and what was
+    /// delivered last may be delivered again.
+    package private(set) var doubts: [Finding] = []
     /// Its checkpoints that can be read, by their readers.
     package private(set) var marks: [String: LogMark] = [:]
 
@@ -36,7 +39,7 @@ package struct LogExamination: Sendable {
                 if content.isDamaged {
                     checkpoints.append(Finding(place: path, reason: "neither slot can be read"))
                 } else if let failure = content.failure {
-                    damage.append(Finding(place: path, reason: "\(failure)"))
+                    doubts.append(Finding(place: path, reason: "\(failure)"))
                 }
                 if let slot = content.slot {
                     slots.append(slot)
@@ -53,14 +56,13 @@ package struct LogExamination: Sendable {
             isReadOnly: true
         )
         segments = found.segments.count
-        damage += found.damagedHeaders.map { Finding(place: $0, reason: "no valid segment header") }
+        damage = found.damagedHeaders.map { Finding(place: $0, reason: "no valid segment header") }
         if found.lostItsEnd {
             let place = found.segments.last?.file.path ?? folder
             damage.append(Finding(place: place, reason: "the log's end cannot be read"))
         }
         try readAll(found)
-        let passed = marks["delivery"]?.records ?? 0
-        waiting = max(found.end.records, passed) - passed
+        end = found.end
     }
 
     private mutating func readAll(_ found: LogRecovery) throws {

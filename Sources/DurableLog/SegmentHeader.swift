@@ -52,7 +52,7 @@ struct SegmentHeader: Equatable {
             let checked = UnsafeRawBufferPointer(rebasing: buffer[16..<usedBytes])
             let isRight = CRC32C.checksum(checked) == buffer.load32(12)
             guard version == Self.version else {
-                // Whoever changes the version changes what the checksum is of.
+                // A later version has another checksum: one that matches is this version's, with a bit wrong.
                 return !isRight && Self.laterVersions.contains(version)
                     ? .otherVersion(version) : .damaged
             }

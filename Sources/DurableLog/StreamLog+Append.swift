@@ -102,7 +102,7 @@ extension StreamLog {
     private static let failedMessage: Logger.Message =
         "the log cannot be written, puts are refused until it can"
     private static let goneMessage: Logger.Message =
-        "the data folder was removed or replaced, puts are refused until it is back"
+        "the data folder was removed or replaced: puts are refused until it is restored, or the server restarted"
 
     /// Writes as many batches as the segment takes, and makes them durable.
     private func writeRun(

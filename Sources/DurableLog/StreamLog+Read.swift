@@ -169,7 +169,7 @@ extension StreamLog {
                     first: RecordNumber(frame.firstRecord) + Int(records.lowerBound),
                     count: records.count,
                     arrival: frame.arrival,
-                    generation: reader.generation(of: frame)
+                    generation: reader.generation
                 )
             )
         )
@@ -244,7 +244,7 @@ extension StreamLog {
         for segment in passed {
             do throws(SystemError) {
                 let free = options.freeBytes(folder) ?? .max
-                // Where there is little room, it is for whoever needs it next.
+                // Where space is short, other files may need it more than the next segment.
                 if segment.capacity == options.segmentBytes, free > Limits.minimumFreeDiskBytes {
                     try pool.give(segment.file.path)
                 } else {

@@ -244,7 +244,7 @@ package final class StreamLog: RecordLog, Sendable {
         if content.isDamaged { throw .damagedCheckpoint(path: path) }
         if let failure = content.failure {
             logger.error(
-                "half of a checkpoint cannot be read: what was delivered last may be delivered again",
+                "one of two checkpoint slots cannot be read: the last delivered records may be delivered again",
                 metadata: ["path": "\(path)", "error": "\(failure)"]
             )
         }

@@ -173,9 +173,9 @@ package struct DeclaredStreams: Sendable {
         let registry = control.registry
         do {
             guard try registry.describe(name).failure == nil else {
-                // The others are wanted all the same.
+                // It does not hold up the other declared streams.
                 return logger.error(
-                    "a declared stream is left as it is, in quarantine",
+                    "a declared stream is quarantined and was not changed",
                     metadata: ["stream": "\(name)", "file": "\(declaration.file)"]
                 )
             }

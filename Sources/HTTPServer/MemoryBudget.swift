@@ -65,7 +65,7 @@ final class MemoryBudget: Sendable {
             let ready = state.machine.end(claim.number)
             return (gone, ready.compactMap { state.promises.removeValue(forKey: $0) })
         }
-        // Whoever waited is told, and sees that it is gone.
+        // The handler that waited finds its claim released.
         for promise in ready + [gone].compactMap(\.self) { promise.succeed(()) }
     }
 }

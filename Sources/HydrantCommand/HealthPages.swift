@@ -75,7 +75,7 @@ final class HealthPages: Sendable {
                     + "\(late.bound.components.seconds) s"
             )
         }
-        // The others run, and this page is what decides whether they are asked.
+        // No reason to be not ready: a load balancer would take the other streams' producers away too.
         let quarantined = registry.quarantined.map { JSONValue.string($0) }
         let more: [String: JSONValue] =
             quarantined.isEmpty ? [:] : ["quarantined": .array(quarantined)]

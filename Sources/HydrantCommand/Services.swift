@@ -66,7 +66,10 @@ struct Engine: Service {
             // Another folder has a clock of its own.
             if folder.isInPlace { try time.note() }
         } catch {
-            logger.warning("the clock's note cannot be written", metadata: ["error": "\(error)"])
+            logger.warning(
+                "the clock file cannot be written: over the restart, retries may last longer",
+                metadata: ["error": "\(error)"]
+            )
         }
         folder.release()
         logger.info("stopped", metadata: ["data_folder": "\(folder.path)"])

@@ -1,5 +1,6 @@
 import DeliveryTesting
 import Glibc
+import Logging
 import Platform
 import Records
 import Synchronization
@@ -9,6 +10,7 @@ import Testing
 @testable import DeliveryStreams
 
 @Suite(.timeLimit(.minutes(1))) struct StreamStoreTests {
+    private static let quiet = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
     private let folder = TemporaryFolder()
 
     private func stream(_ name: String, _ version: Int = 1) -> DeliveryStream {
@@ -23,7 +25,7 @@ import Testing
 
     @Test func `what is stored is there after a restart, and what is removed is not`() throws {
         var data = try DataFolder(folder("data"))
-        let store = FileStreamStore(data)
+        let store = FileStreamStore(data, Self.quiet)
         #expect(try store.load().isEmpty)
         let first = try store.put(stream("a"), over: nil)
         let second = try store.put(stream("b"), over: nil)
@@ -32,21 +34,25 @@ import Testing
         #expect(store.contains("a") && !store.contains("b"))
         data.release()
         data = try DataFolder(folder("data"))
-        #expect(try FileStreamStore(data).load().map(\.document.stream) == [stream("a", 2)])
+        #expect(
+            try FileStreamStore(data, Self.quiet).load().map(\.document.stream) == [stream("a", 2)]
+        )
         data.release()
     }
 
     @Test func `of two changes of one revision, the first counts`() throws {
         let data = try DataFolder(folder("data"))
         defer { data.release() }
-        let store = FileStreamStore(data)
+        let store = FileStreamStore(data, Self.quiet)
         let first = try store.put(stream("a"), over: nil)
         #expect(throws: StreamConflict.self) { try store.put(stream("a", 9), over: nil) }
         #expect(throws: StreamConflict.self) { try store.put(stream("b"), over: first.revision) }
         let second = try store.put(stream("a", 2), over: first.revision)
         #expect(throws: StreamConflict.self) { try store.put(stream("a", 9), over: first.revision) }
         #expect(throws: StreamConflict.self) { try store.remove("a", first.revision) }
-        #expect(try FileStreamStore(data).load().map(\.document.stream) == [stream("a", 2)])
+        #expect(
+            try FileStreamStore(data, Self.quiet).load().map(\.document.stream) == [stream("a", 2)]
+        )
         try store.remove("a", second.revision)
         // A later stream of the name is another.
         let third = try store.put(stream("a"), over: nil)
@@ -57,7 +63,7 @@ import Testing
     @Test func `a change that cannot be written leaves what was stored`() throws {
         let data = try DataFolder(folder("data"))
         defer { data.release() }
-        let store = FileStreamStore(data)
+        let store = FileStreamStore(data, Self.quiet)
         let document = try store.put(stream("a"), over: nil)
         try Folder.remove(data.unfinished)
         try Folder.replaceFile(data.unfinished, with: [])
@@ -96,10 +102,10 @@ import Testing
             let folder = TemporaryFolder()
             let data = try DataFolder(folder("data"))
             defer { data.release() }
-            let store = FileStreamStore(data)
+            let store = FileStreamStore(data, Self.quiet)
             var revision: UInt64?
             if change != .create { revision = try store.put(stream("a"), over: nil).revision }
-            let before = try FileStreamStore(data).load().map(\.document.stream)
+            let before = try FileStreamStore(data, Self.quiet).load().map(\.document.stream)
             let calls = Atomic(0)
             let fault = SystemFaults.install(below: data.path) { call, _, _ in
                 // Reading changes nothing.
@@ -108,14 +114,14 @@ import Testing
             }
             let result = Result { try make(change, store, revision) }
             fault.remove()
-            let after = try FileStreamStore(data).load().map(\.document.stream)
+            let after = try FileStreamStore(data, Self.quiet).load().map(\.document.stream)
             // One that is gone is gone, though its files may be there till the next start.
             if case .failure = result, change != .remove || store.contains("a") {
                 failed += 1
                 #expect(after == before, "call \(number)")
                 try make(change, store, revision)
             }
-            let found = try FileStreamStore(data).load().map(\.document.stream)
+            let found = try FileStreamStore(data, Self.quiet).load().map(\.document.stream)
             #expect(found == (change == .remove ? [] : [stream("a", change == .create ? 1 : 2)]))
             if calls.load(ordering: .relaxed) <= number { break }
         }
@@ -137,10 +143,10 @@ import Testing
     @Test func `a configuration in the folder of another stream is not read as either's`() throws {
         let data = try DataFolder(folder("data"))
         defer { data.release() }
-        let store = FileStreamStore(data)
+        let store = FileStreamStore(data, Self.quiet)
         _ = try store.put(stream("a"), over: nil)
         try Folder.rename(data.stream("a"), to: data.stream("b"))
-        let found = try FileStreamStore(data).load()
+        let found = try FileStreamStore(data, Self.quiet).load()
         #expect(found.map(\.document.stream) == [.unknown("b")])
         #expect(found[0].failure?.contains("rename the folder to a.stream") == true)
     }

@@ -155,7 +155,7 @@ import Testing
         let folder = harness.folder("log")
         let whole = try LogExamination(folder: folder)
         #expect(whole.segments == 10)
-        #expect(whole.records == 30 && whole.waiting == 30)
+        #expect(whole.records == 30 && whole.end.records == 30)
         #expect(whole.damage.isEmpty && whole.checkpoints.isEmpty)
         let files = try Folder.list(folder)
         bad.add(name(try harness.segmentFiles[1]), at: 9000)

@@ -83,7 +83,7 @@ def test_what_is_wrong_with_a_folder_is_said_with_what_can_be_done(server):
     assert status == 1
     (line,) = [line for line in said.splitlines() if line.startswith("FAIL")]
     assert f"stream sick: {path}" in line
-    assert "what is left of the log is delivered from its beginning again" in line
+    assert "what is left of the log is delivered again from its beginning" in line
     # What is said can be done.
     path.unlink()
     assert check(server)[0] == 0
@@ -111,7 +111,7 @@ def test_what_is_said_can_be_done_with_buffers_in_flight(start_hydrant, missing_
     assert status == 1
     assert str(path) in said
     if spoilt == "checkpoint":
-        assert f"without what is in {folder / 'in-flight'}," in said
+        assert f"and the files in {folder / 'in-flight'}:" in said
     behind = [each for each in entries(folder) if spoilt == "checkpoint" or each >= path]
     for each in {path, *behind}:
         each.unlink()

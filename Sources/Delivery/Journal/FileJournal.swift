@@ -64,12 +64,19 @@ package final class FileJournal: BufferJournal {
         } catch {
             throw Failure(description: "the journal entry \(path) cannot be read: \(error)")
         }
-        guard (1...3).contains(entry.version) else {
+        guard entry.version >= 1 else {
+            throw Failure(
+                description:
+                    "the journal entry \(path) is of format \(entry.version), which is not "
+                    + "valid"
+            )
+        }
+        guard entry.version <= 3 else {
             throw Failure(
                 description:
                     "the journal entry \(path) is of format \(entry.version), later than 3: "
                     + "start the version of hydrant that wrote it",
-                isOfLaterVersion: entry.version > 3
+                isOfLaterVersion: true
             )
         }
         return entry
@@ -93,7 +100,7 @@ package final class FileJournal: BufferJournal {
                     place = entry.end.position
                 } catch {
                     problems.append(error.description)
-                    // One that does not join it is no trouble of its own.
+                    // Whether the next one joins it is not known.
                     place = nil
                 }
             }

@@ -35,8 +35,8 @@ package struct RecordDeliveryStateMachine: Sendable {
         case send([Int])
         /// Write down what is delivered.
         case note(DeliveryProgress)
-        /// Gather records that failed; they need not be durable. Those of one part may come in several calls, in
-        /// any order; those of the next part come behind them.
+        /// Gather records that failed; they need not be durable. Those of one part may come in several
+        /// calls, in any order; those of the next part come behind them.
         case gather([FailedRecord])
         /// Wait before the next attempt.
         case wait(RetryWait)
@@ -222,7 +222,8 @@ package struct RecordDeliveryStateMachine: Sendable {
 
     /// What a request came to: a fate for each record that was sent.
     ///
-    /// `now` is steady, and `wall` the time that people are told, by default the same. `isNowhere` says that the bucket for failed records takes nothing either: then nothing is given up.
+    /// `now` is steady, and `wall` the time that people are told, by default the same. `isNowhere` says
+    /// that the bucket for failed records takes nothing either: then nothing is given up.
     package mutating func answered(
         _ answer: DeliveryAnswer,
         requests: Int,

@@ -4,12 +4,11 @@ internal import Foundation
 /// `hydrant check`.
 struct Check: ParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Looks at all that is in a data folder, and says what cannot be read.",
+        abstract: "Checks a data folder, and says what cannot be read and what can be done.",
         discussion: """
-            Changes nothing. Reads every stream's configuration, journal, checkpoints and log to the \
-            end, says what a bad place costs and what can be done, and ends with 1 where a stream \
-            cannot be opened: a server puts it in quarantine. A stream whose log is damaged in places \
-            is opened, and the rest of it delivered.
+            Reads every stream's configuration, journal, checkpoints and log to the end, and changes \
+            nothing. Ends with 1 if a stream cannot be opened, which a server would quarantine. A \
+            stream whose log is damaged in places is opened, and the rest of it delivered.
             """
     )
 

@@ -14,14 +14,14 @@ struct FolderCheck {
     /// Prints what it finds, and gives whether all can be opened.
     func run() throws -> Bool {
         guard Folder.exists(folder) else {
-            try findings.say(.fail, "data folder", "\(folder) is not there")
+            try findings.say(.fail, "data folder", "\(folder) does not exist")
             return try findings.conclude()
         }
         if try LocalCheck(findings).dataFolder(folder) {
             try findings.say(
                 .warn,
                 "data folder",
-                "its files change while they are looked at: stop the server for a sure answer"
+                "a server changes its files meanwhile: stop it for a reliable result"
             )
         }
         for stream in try StreamFolder.all(in: folder) { try check(stream) }
@@ -34,8 +34,8 @@ struct FolderCheck {
             try findings.say(
                 .fail,
                 subject,
-                "\(failure). Put back \(stream.path)/stream.json from a copy; its records are safe "
-                    + "beside it"
+                "\(failure). Restore \(stream.path)/stream.json from a backup: the stream's records are "
+                    + "not affected"
             )
         }
         for log in stream.logs where Folder.exists(log) {
@@ -56,9 +56,9 @@ struct FolderCheck {
             try findings.say(
                 .fail,
                 subject,
-                "\(finding.place): \(finding.reason). Without that file"
-                    + journals.map { ", and without what is in \($0.journal)," }.joined()
-                    + " what is left of the log is delivered from its beginning again, under other keys"
+                "\(finding.place): \(finding.reason). Stop the server and remove that file"
+                    + journals.map { " and the files in \($0.journal)" }.joined()
+                    + ": what is left of the log is delivered again from its beginning, under new keys"
             )
         }
         for way in ways {
@@ -67,24 +67,33 @@ struct FolderCheck {
                 try findings.say(
                     .fail,
                     subject,
-                    "\(problem). Without that file and those behind it (higher numbers), their records "
-                        + "are delivered again, under other keys"
+                    "\(problem). Stop the server and remove that file and those beside it with higher "
+                        + "numbers: their records are delivered again, under new keys"
                 )
             }
+        }
+        for finding in found.doubts {
+            try findings.say(
+                .warn,
+                subject,
+                "\(finding.place): \(finding.reason). The last delivered records may be delivered again"
+            )
         }
         for finding in found.damage {
             try findings.say(
                 .warn,
                 subject,
-                "\(finding.place): \(finding.reason). What is left of it is kept in "
-                    + "\(folder)/set-aside when its turn comes, the rest is delivered"
+                "\(finding.place): \(finding.reason). The server keeps what is left of it in "
+                    + "\(folder)/set-aside, and delivers the rest of the log"
             )
         }
+        let passed = ways.first.flatMap { found.marks[$0.reader] }?.records ?? 0
+        let waiting = max(found.end.records, passed) - passed
         try findings.say(
             isOpened ? .ok : .warn,
             subject,
             "\(log): \(found.segments) segments, \(found.records) records can be read, "
-                + "\(found.waiting) wait"
+                + "\(waiting) wait for delivery"
         )
     }
 }
