@@ -27,6 +27,24 @@ import Testing
         await harness.stop()
     }
 
+    @Test func `a stream without a bucket for its failed records is refused by name`() async throws
+    {
+        let harness = try await DeliveryHarness(ScriptedStore())
+        let endpoint = DestinationConfiguration(
+            kind: .httpEndpoint,
+            members: ["EndpointConfiguration": ["Url": "http://127.0.0.1:1"]]
+        )
+        let error = await #expect(throws: FirehoseError.self) {
+            try await harness.create("s", endpoint)
+        }
+        #expect(error?.code == .invalidArgument)
+        #expect(
+            error?.message
+                == "HttpEndpointDestinationConfiguration.S3Configuration must be specified"
+        )
+        await harness.stop()
+    }
+
     @Test(arguments: LogKind.allCases)
     func `any name that the API allows keeps its records over a restart`(logs: LogKind) async throws
     {
