@@ -75,7 +75,7 @@ package final class StreamPipeline: Sendable {
     package func run() async {
         await withDiscardingTaskGroup { group in
             for entry in resumed {
-                let work = entry.work(context)
+                let work = entry.work(context, isResumed: true)
                 group.addTask { await self.bring(work) }
             }
             // Each step waits for something, or seals a buffer.

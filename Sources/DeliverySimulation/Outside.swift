@@ -10,6 +10,11 @@ struct Outside {
     var isBucketUp = true
     var isDestinationUp = true
     var isWarehouseUp = true
+    /// Whether the destination refuses all that is new.
+    var isReadOnly = false
+
+    /// Records that may have failed though the destination has them: it cannot be asked.
+    var doubtful: Set<UInt64> = []
 
     /// Objects by key, each with what it holds.
     private(set) var objects: [String: [String]] = [:]
@@ -65,7 +70,7 @@ struct Outside {
         guard isDestinationUp else { return numbers.map { _ in .failed(failure) } }
         var fates: [RecordFate] = []
         for number in numbers {
-            if Self.isRefused(number) {
+            if Self.isRefused(number) || isReadOnly {
                 fates.append(.refused(failure))
             } else if random.chance(5) {
                 fates.append(.failed(failure))
@@ -75,6 +80,12 @@ struct Outside {
             }
         }
         return random.chance(6) ? nil : fates
+    }
+
+    /// Says which records the destination got; nil where there is no answer.
+    mutating func look(for numbers: [UInt64], _ random: inout SeededGenerator) -> [Bool]? {
+        guard isDestinationUp, !random.chance(4) else { return nil }
+        return numbers.map { received[$0, default: 0] > 0 }
     }
 
     /// Runs a COPY under a token: one that is known already is not run again.

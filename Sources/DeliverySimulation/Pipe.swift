@@ -72,7 +72,7 @@ struct Pipe {
             nextSequence: max(open.last?.sequence ?? 0, checkpoint.records) + 1
         )
         settled = checkpoint
-        works = open.map { Work($0, serverStart) }
+        works = open.map { Work($0, serverStart, isResumed: true) }
     }
 }
 
@@ -122,9 +122,16 @@ struct Work {
     /// Whether it took or refused anything since the start.
     var isTaken = false
 
-    static let rules = RetryRules(duration: .seconds(600), clock: .firstAttempt)
+    /// Every other buffer's destination can be asked what it holds.
+    static func rules(_ sequence: UInt64) -> RetryRules {
+        RetryRules(
+            duration: .seconds(600),
+            clock: .firstAttempt,
+            lookDuration: sequence % 2 == 0 ? .seconds(100) : nil
+        )
+    }
 
-    init(_ entry: JournalEntry, _ serverStart: Timestamp) {
+    init(_ entry: JournalEntry, _ serverStart: Timestamp, isResumed: Bool) {
         sequence = entry.sequence
         start = entry.start
         end = entry.end
@@ -132,10 +139,11 @@ struct Work {
         if entry.isSettled == true {
             kind = .settled
         } else if entry.records != nil {
+            let rules = Self.rules(entry.sequence)
             let machine = RecordDeliveryStateMachine(
-                RecordDeliveryStateMachine.Buffer(entry),
-                rules: Self.rules,
-                allowance: RetryAllowance(Self.rules.duration, serverStart: serverStart)
+                RecordDeliveryStateMachine.Buffer(entry, isResumed: isResumed),
+                rules: rules,
+                allowance: RetryAllowance(rules.duration, serverStart: serverStart)
             )
             kind = .records(machine, gathered: [])
         } else if let load = entry.load {

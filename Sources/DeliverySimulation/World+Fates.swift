@@ -25,6 +25,10 @@ extension World {
             )
             checks.expect(failed <= 1, "record \(number) has failed once")
             checks.expect(stored == 0 || received == 0, "record \(number) goes one way")
+            checks.expect(
+                failed == 0 || received == 0 || outside.doubtful.contains(number),
+                "record \(number) is delivered or has failed"
+            )
             let isMaybeDropped = Outside.isDropped(number) && transformed.contains(number)
             checks.expect(
                 stored + failed + received > 0 || isMaybeDropped,

@@ -15,6 +15,7 @@ extension World {
         switch machine.next {
         case .read(let place): machine.read(part(from: place, work, p), now: now)
         case .send(let places): send(places, &work, &machine, p, entry)
+        case .look(let places): look(for: places, &work, &machine, p)
         case .note(let progress):
             note(.progress(progress), work, p)
             machine.done()
@@ -34,6 +35,13 @@ extension World {
             return processed(&work, p)
         }
         work.kind = .records(machine, gathered: gathered)
+    }
+
+    /// What was put, of which a record was made.
+    private func origin(of number: RecordNumber, _ p: Int) -> UInt64 {
+        let record = pipes[p].log.records.first { $0.number == number }
+        if case .record(let origin) = record?.content { return origin }
+        return number.value
     }
 
     /// The records of a part, by what was put.
@@ -79,7 +87,7 @@ extension World {
         if machine.place.position == entry.start.position { checkTime(&work, entry) }
         let answered = outside.send(sent.map(\.1), &random)
         let lost = DeliveryFailure(code: "Simulated", message: "the answer is lost")
-        var answer = DeliveryAnswer(fates: answered ?? sent.map { _ in .failed(lost) })
+        var answer = DeliveryAnswer(fates: answered ?? sent.map { _ in .unknown(lost) })
         if random.chance(10) { answer.retryAfter = .seconds(random.below(900)) }
         let report = machine.answered(
             answer,
@@ -92,7 +100,7 @@ extension World {
             switch fate {
             case .delivered: work.unwritten.insert(record.0)
             case .refused: work.refused.insert(record.0)
-            case .failed: break
+            case .failed, .unknown: break
             }
         }
         if report.isTimeUp {
@@ -100,11 +108,26 @@ extension World {
                 report.isRetried == !outside.isBucketUp,
                 "nothing is given up while there is no place for it"
             )
-            let least = min(Duration.seconds(60), Work.rules.duration / 10)
+            let least = min(Duration.seconds(60), Work.rules(work.sequence).duration / 10)
             checks.expect(
                 answer.retryAfter != nil || hasJumpedBack || now - serverStart >= least,
                 "a server that was started tries for a while before it gives up"
             )
+        }
+    }
+
+    private mutating func look(
+        for places: [Int],
+        _ work: inout Work,
+        _ machine: inout RecordDeliveryStateMachine,
+        _ p: Int
+    ) {
+        let records = numbers(machine.place, work, p)
+        let asked = places.map { records[$0] }
+        if let isThere = outside.look(for: asked.map(\.1), &random) {
+            for place in machine.looked(isThere) { work.unwritten.insert(records[place].0) }
+        } else if !machine.lookFailed(now: now) {
+            outside.doubtful.formUnion(asked.map(\.1))
         }
     }
 
@@ -116,6 +139,9 @@ extension World {
     ) {
         checks.expect(!held.contains(name(work, p)), "a buffer that waits to be forgotten is done")
         let isDamaged = damaged.contains(name(work, p))
+        if isDamaged || Work.rules(work.sequence).lookDuration == nil {
+            outside.doubtful.formUnion(numbers.map { origin(of: $0, p) })
+        }
         for number in numbers {
             checks.expect(
                 entry.progress?.isDelivered(number) != true,
@@ -147,7 +173,7 @@ extension World {
             !damaged.contains(name(work, 1))
         else { return }
         let least = work.serverStart + .seconds(60)
-        let end = max(entry.firstAttempt + Work.rules.duration, least)
+        let end = max(entry.firstAttempt + Work.rules(work.sequence).duration, least)
         // One attempt is at the end of the time, or behind it where nobody came to it before.
         checks.expect(!work.isLate, "a restart does not begin the time anew")
         if now >= end { work.isLate = true }

@@ -82,9 +82,10 @@ struct World {
     }
 
     private mutating func toggle() {
-        switch random.below(3) {
+        switch random.below(4) {
         case 0: outside.isBucketUp.toggle()
         case 1: outside.isDestinationUp.toggle()
+        case 2: outside.isReadOnly = !outside.isReadOnly && random.chance(3)
         default: outside.isWarehouseUp.toggle()
         }
     }
@@ -161,7 +162,7 @@ struct World {
             pipes[p].lastSequence = cut.sequence
             let entry = entry(cut, end)
             pipes[p].journal[cut.sequence] = entry
-            pipes[p].works.append(Work(entry, serverStart))
+            pipes[p].works.append(Work(entry, serverStart, isResumed: false))
         }
         pipes[p].machine.sealed(cut.sequence, end: end)
     }
@@ -214,6 +215,7 @@ struct World {
         outside.isBucketUp = true
         outside.isDestinationUp = true
         outside.isWarehouseUp = true
+        outside.isReadOnly = false
         for _ in 0..<4000 where checks.failures.isEmpty {
             if pipes.allSatisfy(\.isDone) { break }
             cut(random.below(2))

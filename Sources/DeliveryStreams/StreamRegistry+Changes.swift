@@ -32,6 +32,7 @@ extension StreamRegistry {
             var stream = active.stream
             try change(&stream)
             try store(stream, over: active)
+            if stream.destination != active.stream.destination { caution(stream) }
         }
     }
 

@@ -1,4 +1,5 @@
 package import Delivery
+internal import Destinations
 internal import Foundation
 package import Logging
 package import Platform
@@ -248,6 +249,7 @@ package final class StreamRegistry: DeliveryStreamRegistry, RecordAppender, Send
             }
             entries.withLock { $0[name] = .active(active) }
             logger.info("stream created", metadata: ["stream": "\(name)"])
+            caution(active.stream)
         } catch {
             // One that is stored all the same is there to be deleted.
             let left = (error as? StreamLeftBehind).map {
@@ -260,6 +262,16 @@ package final class StreamRegistry: DeliveryStreamRegistry, RecordAppender, Send
             )
             throw FirehoseError(.serviceUnavailable, "The stream could not be stored.")
         }
+    }
+
+    /// Tells an operator what a stream's destination cannot promise.
+    func caution(_ stream: DeliveryStream) {
+        let destination = stream.destination
+        guard let words = DestinationType.of(destination.kind).caution(destination) else { return }
+        logger.warning(
+            "this destination may get records twice",
+            metadata: ["stream": "\(stream.name)", "reason": "\(words)"]
+        )
     }
 
     private func reserve(_ name: String) throws(FirehoseError) {

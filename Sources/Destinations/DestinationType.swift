@@ -27,6 +27,9 @@ package struct DestinationType: Sendable {
     /// The member that is its URL, by the names on the way to it; empty for buckets and warehouses.
     var endpointMember: [String] = []
 
+    /// What an operator should know of a stream with such a configuration; nil for nothing.
+    package var caution: @Sendable (DestinationConfiguration) -> String? = { _ in nil }
+
     /// All kinds of destinations: the table that a new one gets its line in.
     package static let all: [DestinationType] = [
         .s3, .extendedS3, .redshift, .elasticsearch, .openSearch, .httpEndpoint, .splunk,

@@ -134,3 +134,13 @@ package struct EgressError: Error, Sendable, Hashable, CustomStringConvertible {
 
     package var description: String { "\(kind.rawValue): \(message)" }
 }
+
+extension EgressError {
+    /// Whether the peer may have done what it was asked to.
+    package var mayHaveArrived: Bool {
+        switch kind {
+        case .unresolved, .unreachable, .tls, .bodyUnreadable: false
+        case .timeout, .connectionLost, .responseTooLarge, .responseRefused, .other: true
+        }
+    }
+}

@@ -135,6 +135,9 @@ package enum Limits {
     package static let requestBytesOfRecord: UInt64 = 80
     /// How long a request may take, bringing nothing, before the next ones wait apart from others'.
     package static let troubledRequestSeconds = 5
+    /// How long a destination is asked at the most which of some records it holds, before they are given
+    /// up; a stream's own retry duration where that is shorter.
+    package static let maximumLookSeconds = 300
     /// How long a destination that asked to be left alone for long is, while delivery is paused.
     package static let maximumPausedSeconds = 30
     /// Records that are not delivered, of those that a journal entry says are behind: more are not told

@@ -1,6 +1,6 @@
 """A search server that misbehaves as it is told to, in front of a real one or by itself.
 
-It looks at every request to `_bulk`, asks its `plan` what to do about it, and by default passes it
+It passes questions which documents are there on as well. It looks at every request to `_bulk`, asks its `plan` what to do about it, and by default passes it
 on. What it does is a `Reply`: a function that plays its part on an `Exchange`.
 """
 
@@ -21,6 +21,8 @@ from osmem import Osmem
 from record_receiver import Answering
 
 BULK_PATH = "/_bulk"
+LOOK_PATHS = ("/_mget", "/_refresh", "/_search")
+"""What is asked to learn which documents are there."""
 
 JSON = {"Content-Type": "application/json"}
 
@@ -162,6 +164,10 @@ class BulkFaults(InBackground):
         """A request with more bytes is answered 413."""
         self.requests: list[Bulk] = []
         """All requests so far, in the order in which they were there in whole."""
+        self.looks: list[Bulk] = []
+        """Questions which documents are there, which are no bulk requests."""
+        self.look: Reply = pass_on
+        """What is done about those."""
         self.problems: list[str] = []
         """What was not as bulk requests must be."""
         self.ending = threading.Event()
@@ -197,6 +203,10 @@ class BulkFaults(InBackground):
     def handle(self, bulk: Bulk, handler: BaseHTTPRequestHandler) -> None:
         """Does with a request what is to be done."""
         exchange = Exchange(bulk, self, handler)
+        if bulk.path.endswith(LOOK_PATHS):
+            self.looks.append(bulk)
+            self.look(exchange)
+            return
         with self._lock:
             bulk.number = len(self.requests)
             self.requests.append(bulk)
@@ -211,15 +221,18 @@ class BulkFaults(InBackground):
 
     def carry_out(self, bulk: Bulk, body: bytes) -> tuple[int, bytes]:
         """What the server behind this one answers to a body."""
+        is_look = bulk.path.endswith(LOOK_PATHS)
         if self._upstream is None:
-            return 200, _all_taken(body)
+            return 200, _none_found(body) if is_look else _all_taken(body)
         port = self._upstream.port
         connection = http.client.HTTPConnection(
             "127.0.0.1", port, timeout=UPSTREAM_TIME_OUT_SECONDS
         )
         try:
-            headers = {"Content-Type": bulk.headers.get("Content-Type", "")}
-            connection.request("POST", f"{BULK_PATH}?{bulk.query}", body, headers)
+            wanted = "Content-Type"
+            headers = {wanted: bulk.headers[wanted]} if wanted in bulk.headers else {}
+            path = bulk.path if is_look else BULK_PATH
+            connection.request("POST", f"{path}?{bulk.query}", body, headers)
             answer = connection.getresponse()
             return answer.status, answer.read()
         finally:
@@ -229,6 +242,11 @@ class BulkFaults(InBackground):
 def _all_taken(body: bytes) -> bytes:
     actions = [next(iter(json.loads(each))) for each in body.split(b"\n")[:-1:2]]
     return _encoded([{action: {"status": 201}} for action in actions])
+
+
+def _none_found(body: bytes) -> bytes:
+    docs = json.loads(body)["docs"]
+    return json.dumps({"docs": [{"_id": each["_id"], "found": False} for each in docs]}).encode()
 
 
 def _encoded(items: list[dict]) -> bytes:

@@ -113,8 +113,8 @@ def test_an_endpoint_that_is_away_is_unreachable(search):
     assert (failed.code, failed.attempts) == ("Unreachable", 1)
 
 
-def test_answers_that_lie_are_not_believed(search, faults):
-    flows = search.flows(faults, {name: always(lie) for name, lie in LIES.items()}, retry=0)
+def test_answers_that_lie_are_not_believed(search, alone):
+    flows = search.flows(alone, {name: always(lie) for name, lie in LIES.items()}, retry=0)
     for flow in flows.values():
         flow.put(*numbered(3))
     for name, flow in flows.items():

@@ -105,8 +105,8 @@ MUTANTS = [
     (
         "the time to give up begins anew with a restart",
         RECORDS,
-        "if !isWaitedOut, !isResumed { clock.start = nil }",
-        "if !isWaitedOut, !isResumed || true { clock.start = nil }",
+        "if !outage.isWaitedOut, !isResumed { clock.start = nil }",
+        "if !outage.isWaitedOut, !isResumed || true { clock.start = nil }",
     ),
     (
         "a server that was started gives up at once",
@@ -204,6 +204,36 @@ MUTANTS = [
         PROGRESS,
         "open = Set(open).subtracting(delivered).union(more).sorted()",
         "open = Set(open).subtracting(delivered).sorted()",
+    ),
+    (
+        "records whose answer was lost are given up unasked",
+        RECORDS,
+        "part.isUncertain, !sent.isEmpty",
+        "false, !sent.isEmpty",
+    ),
+    (
+        "asked for is only what this run sent",
+        RECORDS,
+        "isUncertain: buffer.isResumed",
+        "isUncertain: false",
+    ),
+    (
+        "asked for is only what an earlier run sent",
+        RECORDS,
+        "part.isUncertain = true",
+        "",
+    ),
+    (
+        "records that were found fail all the same",
+        RECORDS,
+        "pending?.failed.removeAll { known.contains($0.number) }",
+        "_ = known",
+    ),
+    (
+        "records that were found are not written down",
+        RECORDS,
+        "            isProgressWritten = false\n            actions.append(.note(progress))\n",
+        "",
     ),
 ]
 

@@ -15,10 +15,12 @@ extension JournalledWork {
 }
 
 extension JournalEntry {
-    /// What there is to do for the buffer, whether it was sealed now or before a restart.
-    func work(_ context: PipelineContext) -> any BufferWork {
+    /// What there is to do for the buffer, whether it was sealed now or, `isResumed`, before a restart.
+    func work(_ context: PipelineContext, isResumed: Bool = false) -> any BufferWork {
         if isSettled == true { return SettledBuffer(entry: self, context: context) }
-        if let records { return RecordBuffer(entry: self, plan: records, context: context) }
+        if let records {
+            return RecordBuffer(entry: self, plan: records, isResumed: isResumed, context: context)
+        }
         if let copy { return WarehouseBuffer(entry: self, plan: copy, context: context) }
         return ObjectBuffer(entry: self, context: context)
     }

@@ -35,13 +35,18 @@ package struct RecordProcessor: BufferProcessor {
 struct RecordBuffer: JournalledWork {
     let entry: JournalEntry
     let plan: RecordsPlan
+    /// Whether it was on its way before a restart.
+    let isResumed: Bool
     let context: PipelineContext
 
     func process() async throws {
         let destination = try await context.untilDone("the destination cannot be used") {
             try context.requests.destination(plan.destination)
         }
-        var delivery = RecordDelivery(RecordSource(buffer: self, destination: destination))
+        var delivery = RecordDelivery(
+            RecordSource(buffer: self, destination: destination),
+            isResumed: isResumed
+        )
         try await delivery.run()
     }
 }

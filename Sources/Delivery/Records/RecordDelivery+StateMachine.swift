@@ -9,94 +9,6 @@ package import Records
 /// The order that nothing may change: a failed record is delivered as such only after all failed records
 /// are durable (`keep`), and with that no record of the buffer is sent again.
 package struct RecordDeliveryStateMachine: Sendable {
-    /// What is known of the buffer.
-    package struct Buffer: Sendable {
-        var start: LogMark
-        var end: LogMark
-        var firstAttempt: Timestamp
-        var progress: DeliveryProgress?
-        var kept: FailureSummary?
-
-        /// What the journal says.
-        package init(_ entry: JournalEntry) {
-            start = entry.start
-            end = entry.end
-            firstAttempt = entry.firstAttempt
-            progress = entry.progress
-            kept = entry.kept?.summary ?? entry.failures?.summary
-        }
-    }
-
-    /// What to do next; `done` when it is, where nothing else is said.
-    package enum Action: Equatable, Sendable {
-        /// Read the part that begins there and fits into a request; call `read`.
-        case read(from: LogMark)
-        /// Send records of that part, by their places in it; call `answered`.
-        case send([Int])
-        /// Write down what is delivered.
-        case note(DeliveryProgress)
-        /// Gather records that failed; they need not be durable. Those of one part may come in several
-        /// calls, in any order; those of the next part come behind them.
-        case gather([FailedRecord])
-        /// Wait before the next attempt.
-        case wait(RetryWait)
-        /// Make durable what was gathered.
-        case keep(FailureSummary)
-        /// Bring failed records where they belong; call `done` or `keptAreDamaged`.
-        case deliverFailures
-        /// Each record is where it belongs.
-        case settle
-    }
-
-    /// A part of the buffer, as it was read.
-    package struct Part: Sendable {
-        /// The numbers of its records, rising.
-        package var numbers: [RecordNumber]
-        /// Bytes of all of them.
-        package var bytes: Int
-        /// Where the next part begins.
-        package var end: LogMark
-        /// Those that would be refused whatever the destination thinks of them, by their places.
-        package var refusals: [Int: DeliveryFailure] = [:]
-        /// Whether it holds records that failed before they came to be delivered.
-        package var hasEarlierFailures = false
-
-        /// A part.
-        package init(
-            numbers: [RecordNumber],
-            bytes: Int,
-            end: LogMark,
-            refusals: [Int: DeliveryFailure] = [:],
-            hasEarlierFailures: Bool = false
-        ) {
-            self.numbers = numbers
-            self.bytes = bytes
-            self.end = end
-            self.refusals = refusals
-            self.hasEarlierFailures = hasEarlierFailures
-        }
-    }
-
-    /// What an attempt came to.
-    package struct Report: Sendable, Equatable {
-        /// Places of delivered records.
-        package var delivered: [Int] = []
-        /// Records that no attempt will help.
-        package var refused = 0
-        /// Records that another attempt might help.
-        package var failed = 0
-        /// How many attempts the part has had.
-        package var attempts = 0
-        /// Why the first of those failed.
-        package var failure: DeliveryFailure?
-        /// Whether the time for them is up.
-        package var isTimeUp = false
-        /// Whether another attempt follows.
-        package var isRetried = false
-        /// Whether some record was delivered or refused.
-        package var isTaken: Bool { delivered.count + refused > 0 }
-    }
-
     private struct Pending {
         var part: Part
         /// Places of the records that are not settled.
@@ -105,6 +17,20 @@ package struct RecordDeliveryStateMachine: Sendable {
         var attempts = 0
         /// How many requests more than attempts carried a record.
         var extraRequests: [Int: Int] = [:]
+        /// Whether the destination may hold records that no answer says it took.
+        var isUncertain: Bool
+        /// What the destination is asked about the records that failed, for what follows.
+        var look: Look?
+    }
+
+    /// A question which of the records that failed are there.
+    private struct Look {
+        /// Their places.
+        var places: [Int]
+        /// When it was asked first.
+        var start: Timestamp
+        /// What comes behind it: a wait before the next attempt, or, without one, the next part.
+        var wait: RetryWait?
     }
 
     /// What the retry duration is counted from.
@@ -113,6 +39,14 @@ package struct RecordDeliveryStateMachine: Sendable {
         var start: Timestamp?
         /// Time spent waiting for answers since then.
         var waited: Duration = .zero
+    }
+
+    /// What one outage took already: it is not waited for more than once.
+    private struct Outage {
+        /// Whether the retry duration was used up, and nothing was taken since.
+        var isWaitedOut = false
+        /// Whether the time for a look was used up, and the destination said nothing since.
+        var isLookedOut = false
     }
 
     private let buffer: Buffer
@@ -131,8 +65,7 @@ package struct RecordDeliveryStateMachine: Sendable {
     /// Whether the journal knows it.
     private var isProgressWritten = true
     private var clock: Clock
-    /// Whether the retry duration was used up, and nothing was taken since.
-    private var isWaitedOut = false
+    private var outage = Outage()
     private var hasEarlierFailures = false
     private var isKept: Bool
     /// What came of the records so far.
@@ -195,8 +128,9 @@ package struct RecordDeliveryStateMachine: Sendable {
         // Each request has the whole time, but one outage is not waited for more than once.
         let isResumed =
             buffer.firstAttempt < allowance.serverStart && place.position == buffer.start.position
-        if !isWaitedOut, !isResumed { clock.start = nil }
-        var pending = Pending(part: part, places: [])
+        if !outage.isWaitedOut, !isResumed { clock.start = nil }
+        // What an earlier run sent last, nobody knows.
+        var pending = Pending(part: part, places: [], isUncertain: buffer.isResumed)
         for (place, number) in part.numbers.enumerated() {
             if let failure = part.refusals[place] {
                 unsent.append(number)
@@ -242,15 +176,15 @@ package struct RecordDeliveryStateMachine: Sendable {
         pending = part
         actions = []
         var report = settled.report
-        if report.isTaken, isWaitedOut {
+        if report.isTaken, outage.isWaitedOut {
             // It listens again: what it did not take has its whole time.
-            isWaitedOut = false
+            outage.isWaitedOut = false
             clock = Clock(start: now)
         }
         let isEnd = failed.isEmpty && part.part.end.position >= buffer.end.position
         note(sent, delivered: Set(report.delivered), isWritten: report.isTaken && !isEnd)
         guard !failed.isEmpty else {
-            endPart()
+            lookOrGoOn(now, nil)
             return report
         }
         if clock.start == nil { clock = Clock(start: now) }
@@ -260,25 +194,97 @@ package struct RecordDeliveryStateMachine: Sendable {
         report.isTimeUp = left <= .zero
         if report.isTimeUp, !isNowhere {
             summary.hasGivenUp = true
-            isWaitedOut = !answer.isJudged
+            outage.isWaitedOut = !answer.isJudged
             pending?.failed += failed
-            endPart()
+            lookOrGoOn(now, nil)
             return report
         }
         report.isRetried = true
         pending?.places = failed.map { Self.place(of: $0, in: part) }
-        // Nothing waits in memory.
-        gather()
-        actions.append(
-            .wait(
-                RetryWait(
-                    least: answer.retryAfter ?? .zero,
-                    most: left > .zero ? left : .seconds(Limits.maximumPausedSeconds)
-                )
+        lookOrGoOn(
+            now,
+            RetryWait(
+                least: answer.retryAfter ?? .zero,
+                most: left > .zero ? left : .seconds(Limits.maximumPausedSeconds)
             )
         )
         return report
     }
+
+    // MARK: Looks
+
+    /// Goes on behind an attempt: to a wait before the next, or, without one, to the next part.
+    ///
+    /// A record that an earlier attempt may have brought has not failed before the destination was asked.
+    private mutating func lookOrGoOn(_ now: Timestamp, _ wait: RetryWait?) {
+        guard let part = pending else { return }
+        let sent = part.failed.filter { $0.attempts > 0 }
+        guard rules.lookDuration != nil, part.isUncertain, !sent.isEmpty else { return goOn(wait) }
+        let places = sent.map { Self.place(of: $0, in: part) }
+        pending?.look = Look(places: places, start: now, wait: wait)
+        actions.append(.look(places))
+    }
+
+    private mutating func goOn(_ wait: RetryWait?) {
+        guard let wait else { return endPart() }
+        // Nothing waits in memory.
+        gather()
+        actions.append(.wait(wait))
+    }
+
+    /// The answer to `look`: whether each is there.
+    ///
+    /// - Returns: The places of those that are: they are delivered.
+    package mutating func looked(_ isThere: [Bool]) -> [Int] {
+        guard let part = pending, let look = part.look else { preconditionFailure("it was looked") }
+        outage.isLookedOut = false
+        let found = zip(look.places, isThere).filter(\.1).map(\.0)
+        let numbers = found.map { part.part.numbers[$0] }
+        let known = Set(numbers)
+        pending?.failed.removeAll { known.contains($0.number) }
+        pending?.look = nil
+        actions = []
+        if !found.isEmpty, !isProgressFrozen, var progress {
+            progress.add(delivered: numbers, open: [], upTo: 0)
+            self.progress = progress
+            isProgressWritten = false
+            actions.append(.note(progress))
+        }
+        goOn(look.wait)
+        return found
+    }
+
+    /// It could not be told which are there.
+    ///
+    /// - Returns: Whether it is asked again. Where it is not, the records have failed, and their lines say
+    ///   what is not known.
+    package mutating func lookFailed(now: Timestamp) -> Bool {
+        guard let look = pending?.look, let duration = rules.lookDuration else {
+            preconditionFailure("it was looked")
+        }
+        let left = duration - (now - look.start)
+        actions = []
+        guard left <= .zero || outage.isLookedOut else {
+            actions = [.wait(RetryWait(most: left)), .look(look.places)]
+            return true
+        }
+        outage.isLookedOut = true
+        pending?.look = nil
+        if let failed = pending?.failed {
+            pending?.failed = failed.map { record in
+                guard record.attempts > 0 else { return record }
+                var record = record
+                record.failure.message += Self.doubt
+                return record
+            }
+        }
+        goOn(look.wait)
+        return false
+    }
+
+    private static let doubt =
+        " It may be at the destination all the same: an answer was lost, and the destination could not "
+        + "be asked."
 
     private static func place(of record: FailedRecord, in part: Pending) -> Int {
         var (low, high) = (0, part.part.numbers.count)
@@ -314,7 +320,8 @@ package struct RecordDeliveryStateMachine: Sendable {
             case .refused(let failure):
                 report.refused += 1
                 part.failed.append(record(failure, isSetAside: answer.setsAside))
-            case .failed(let failure):
+            case .failed(let failure), .unknown(let failure):
+                if case .unknown = answer.fates[index] { part.isUncertain = true }
                 report.failure = report.failure ?? failure
                 failed.append(record(failure))
             }
@@ -378,7 +385,7 @@ package struct RecordDeliveryStateMachine: Sendable {
         summary = FailureSummary()
         place = buffer.start
         clock = Clock(start: buffer.firstAttempt)
-        isWaitedOut = false
+        outage = Outage()
         pending = nil
         actions = []
         goOn()

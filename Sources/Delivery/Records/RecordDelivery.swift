@@ -12,11 +12,11 @@ struct RecordDelivery {
     /// Whether a part of the buffer was sent since the retrier was new.
     private var hasSent = false
 
-    init(_ source: RecordSource) {
+    init(_ source: RecordSource, isResumed: Bool) {
         self.source = source
         let rules = source.destination.retryRules
         machine = RecordDeliveryStateMachine(
-            RecordDeliveryStateMachine.Buffer(source.entry),
+            RecordDeliveryStateMachine.Buffer(source.entry, isResumed: isResumed),
             rules: rules,
             allowance: source.context.allowance(rules.duration)
         )
@@ -51,6 +51,7 @@ struct RecordDelivery {
                 hasSent = false
                 return .done(())
             case .read, .send: try await request()
+            case .look(let places): try await look(for: places)
             case .wait(let wait):
                 machine.done()
                 return .again(wait)
@@ -110,10 +111,7 @@ struct RecordDelivery {
     /// - Returns: Nil where nothing is left to be sent of the part.
     /// - Throws: `Retrier.Trouble`, and nothing was sent; `CancellationError`.
     private mutating func send() async throws -> Sent? {
-        let chunk = try await context.trying("the buffer cannot be read") {
-            [context, source, place = machine.place] in
-            try await context.environment.spoolThreads.run { _ in try source.chunk(from: place) }
-        }
+        let chunk = try await chunk()
         if case .read = machine.next { try await take(chunk) }
         guard case .send(let places) = machine.next else { return nil }
         let answer = try await destination.send(chunk.records, places)
@@ -121,6 +119,58 @@ struct RecordDelivery {
             answer: answer,
             sizes: places.map { chunk.records.items[$0].range.count }
         )
+    }
+
+    /// Asks which records of the part are there, of which no answer said it.
+    private mutating func look(for places: [Int]) async throws {
+        let (answer, sizes) = try await context.untilDone("the buffer cannot be read") {
+            try await context.requests.inMemory(
+                from: machine.place,
+                to: entry.end,
+                destination.requestLimits
+            ) {
+                let chunk = try await chunk()
+                let answer = try await destination.look(for: chunk.records, places)
+                return (answer, places.map { chunk.records.items[$0].range.count })
+            }
+        }
+        switch answer {
+        case .success(let isThere):
+            let found = machine.looked(isThere)
+            guard !found.isEmpty else { return }
+            let bytes = zip(isThere, sizes).reduce(0) { $0 + ($1.0 ? UInt64($1.1) : 0) }
+            context.metrics.requested(
+                place,
+                PipelineMetrics.Requests(
+                    records: found.count,
+                    bytes: bytes,
+                    requests: 0,
+                    isSuccess: true
+                )
+            )
+            context.logger.info(
+                "records whose answer was lost are at the destination",
+                metadata: ["destination": "\(source.kind.rawValue)", "records": "\(found.count)"]
+            )
+        case .failure(let failure):
+            let isAskedAgain = machine.lookFailed(now: context.time.steady())
+            context.logger.warning(
+                isAskedAgain
+                    ? "cannot ask whether records are there before they are given up; retrying"
+                    : "records are given up that may be there: the destination cannot be asked",
+                metadata: [
+                    "destination": "\(source.kind.rawValue)", "error": "\(failure)",
+                    "records": "\(places.count)",
+                ]
+            )
+        }
+    }
+
+    private func chunk() async throws -> RecordsChunk {
+        try await context.trying("the buffer cannot be read") {
+            [context, source, place = machine.place] in
+            try await context.environment.spoolThreads.run { _ in try source.chunk(from: place) }
+        }
     }
 
     private mutating func take(_ chunk: RecordsChunk) async throws {

@@ -16,7 +16,7 @@ final class OpenSearchDestination: RecordDestination {
 
     let context: RecordDestinations.Context
     let requests: OpenSearchRequest
-    private let configuration: OpenSearchConfiguration
+    let configuration: OpenSearchConfiguration
     private let dataStreams = Mutex(DataStreams())
 
     /// A cluster, reached as its configuration and the server's settings say.
@@ -36,7 +36,13 @@ final class OpenSearchDestination: RecordDestination {
             dataBytes: UInt64(requests.maximumBytes / 10 * 9),
             records: 20_000
         )
-        retryRules = RetryRules(duration: configuration.retryDuration, clock: .firstAttempt)
+        let longest = Duration.seconds(Limits.maximumLookSeconds)
+        retryRules = RetryRules(
+            duration: configuration.retryDuration,
+            clock: .firstAttempt,
+            lookDuration: configuration.hasIdentifiers
+                ? min(configuration.retryDuration, longest) : nil
+        )
     }
 
     // MARK: Records
@@ -76,7 +82,7 @@ final class OpenSearchDestination: RecordDestination {
         )
     }
 
-    private func indexName(of item: DeliveryRecords.Item) -> String {
+    func indexName(of item: DeliveryRecords.Item) -> String {
         configuration.index + configuration.rotation.suffix(at: item.arrival)
     }
 
@@ -136,7 +142,8 @@ final class OpenSearchDestination: RecordDestination {
         switch result {
         case .failure(let error):
             let failure = DeliveryFailure(code: error.kind.rawValue, message: error.message)
-            return DeliveryAnswer(all: .failed(failure), items.count, waited: waited)
+            let fate = error.mayHaveArrived ? RecordFate.unknown(failure) : .failed(failure)
+            return DeliveryAnswer(all: fate, items.count, waited: waited)
         case .success(let response):
             if response.status == 413, items.count > 1 {
                 return try await sendHalves(records, items, isCreate: isCreate, after: 1)
@@ -213,10 +220,15 @@ final class OpenSearchDestination: RecordDestination {
                 code: "\(status)",
                 message: text.isEmpty ? "the answer says nothing more" : text
             )
-            return status == 413 ? .refused(failure) : .failed(failure)
+            switch status {
+            case 413: return .refused(failure)
+            // It was not done (RFC 9110, section 15).
+            case 300..<500, 501, 503, 505: return .failed(failure)
+            default: return .unknown(failure)
+            }
         }
         return content.problem.map { problem in
-            .failed(
+            .unknown(
                 DeliveryFailure(
                     code: "InvalidResponse",
                     message: "the answer is not one to a bulk request: \(problem)"
@@ -236,7 +248,10 @@ final class OpenSearchDestination: RecordDestination {
         default: break
         }
         let failure = DeliveryFailure(code: "\(item.status)", message: item.reason)
-        let isFinal = (400..<500).contains(item.status) && item.status != 429
-        return isFinal ? .refused(failure) : .failed(failure)
+        switch item.status {
+        case 429: return .failed(failure)
+        case 400..<500: return .refused(failure)
+        default: return .unknown(failure)
+        }
     }
 }

@@ -72,24 +72,37 @@ struct OpenSearchRequest: Sendable {
 
     /// A `_bulk` request, whose body is compressed where that is asked for.
     func bulk(_ body: [UInt8], _ reader: BulkResponseReader) -> HTTPRequest {
-        var request = make("POST", "/_bulk", query: [("filter_path", Self.filter)], body: body)
+        var headers = [(name: "Content-Type", value: "application/x-ndjson")]
+        if isCompressed { headers.append(("Content-Encoding", "gzip")) }
+        let query = [(name: "filter_path", value: Self.filter)]
+        var request = make("POST", "/_bulk", query: query, headers, body: body)
         request.responseReader = reader
         return request
     }
 
     /// A request for what the cluster says of itself.
-    func root() -> HTTPRequest { make("GET", "/", query: [], body: []) }
+    func root() -> HTTPRequest { make("GET", "/") }
+
+    /// A request with JSON, or without a body, of whose answer some members are wanted.
+    func call(_ path: String, _ json: String = "", wanted: String) -> HTTPRequest {
+        make(
+            "POST",
+            path,
+            query: [("filter_path", wanted)],
+            json.isEmpty ? [] : [("Content-Type", "application/json")],
+            body: Array(json.utf8)
+        )
+    }
 
     private func make(
         _ method: String,
         _ path: String,
-        query: [(name: String, value: String)],
-        body: [UInt8]
+        query: [(name: String, value: String)] = [],
+        _ more: [(name: String, value: String)] = [],
+        body: [UInt8] = []
     ) -> HTTPRequest {
         let path = endpoint.path + path
-        var headers = [(name: "Host", value: endpoint.authority)]
-        if !body.isEmpty { headers.append(("Content-Type", "application/x-ndjson")) }
-        if isCompressed, !body.isEmpty { headers.append(("Content-Encoding", "gzip")) }
+        var headers = [(name: "Host", value: endpoint.authority)] + more
         switch access {
         case .password(let user, let password):
             let text = Base64.text(Array("\(user):\(password)".utf8))

@@ -26,7 +26,14 @@ extension DestinationType {
             metricsName: "delivery_to_amazon_open_search_service",
             // An ARN names no host.
             unsupportedMembers: ["DomainARN"],
-            endpointMember: ["ClusterEndpoint"]
+            endpointMember: ["ClusterEndpoint"],
+            caution: { configuration in
+                guard let known = try? OpenSearchConfiguration(configuration),
+                    !known.hasIdentifiers
+                else { return nil }
+                return "NO_DOCUMENT_ID: a request whose answer is lost is sent again, and its "
+                    + "documents are then in the index twice"
+            }
         )
     }
 }

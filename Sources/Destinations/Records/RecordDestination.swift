@@ -24,6 +24,15 @@ package protocol RecordDestination: Sendable {
     /// - Throws: `CancellationError` alone.
     func send(_ records: DeliveryRecords, _ items: [Int]) async throws -> DeliveryAnswer
 
+    /// Asks which of some records it holds; called where `RetryRules.lookDuration` is not nil.
+    ///
+    /// - Returns: For each of `items` whether it is there; or why that cannot be told.
+    /// - Throws: `CancellationError` alone.
+    func look(
+        for records: DeliveryRecords,
+        _ items: [Int]
+    ) async throws -> Result<[Bool], DeliveryFailure>
+
     /// Asks whether it is there, without sending records.
     ///
     /// - Throws: `CancellationError` alone.
@@ -35,6 +44,16 @@ package protocol RecordDestination: Sendable {
         of item: DeliveryRecords.Item,
         in records: DeliveryRecords
     ) -> (before: [(name: String, value: JSONValue)], after: [(name: String, value: JSONValue)])
+}
+
+extension RecordDestination {
+    /// Most cannot be asked.
+    package func look(
+        for records: DeliveryRecords,
+        _ items: [Int]
+    ) async throws -> Result<[Bool], DeliveryFailure> {
+        .failure(DeliveryFailure(code: "NotAskable", message: "the destination cannot be asked"))
+    }
 }
 
 /// What a request may hold.
@@ -50,6 +69,8 @@ package enum RecordFate: Sendable, Hashable {
     case delivered
     /// Another attempt may go better.
     case failed(DeliveryFailure)
+    /// Another attempt may go better; but the record may be there, since no answer says that it is not.
+    case unknown(DeliveryFailure)
     /// No attempt will.
     case refused(DeliveryFailure)
 }

@@ -16,12 +16,21 @@ package struct RetryRules: Sendable {
     package var clock: Clock
     /// The waits between attempts; nil for the server's own.
     package var delays: RetryDelays?
+    /// How long it is asked, once it does not answer, whether it holds records that are given up, of
+    /// which it may hold some; nil where it cannot be asked.
+    package var lookDuration: Duration?
 
     /// Rules.
-    package init(duration: Duration, clock: Clock, delays: RetryDelays? = nil) {
+    package init(
+        duration: Duration,
+        clock: Clock,
+        delays: RetryDelays? = nil,
+        lookDuration: Duration? = nil
+    ) {
         self.duration = duration
         self.clock = clock
         self.delays = delays
+        self.lookDuration = lookDuration
     }
 }
 
