@@ -205,6 +205,7 @@ let package = Package(
             ]
         ),
         tests("Client", ["Records"]),
+        tests("HydrantCommand", ["Records"]),
         tests(
             "HTTPServer",
             [

@@ -9,6 +9,8 @@ package struct StreamPolicy: Sendable {
     package var acceptsUndeliverable: Bool
     /// How much streams take a second.
     package var limits: ThroughputLimits
+    /// Why the server can take no further stream; nil where it can.
+    package var shortage: @Sendable () -> String? = { nil }
 
     /// A policy; by default this product's own floor, and no limits.
     package init(

@@ -233,6 +233,9 @@ package final class StreamRegistry: DeliveryStreamRegistry, RecordAppender, Send
     package func create(_ stream: DeliveryStream) async throws(FirehoseError) {
         try check(stream)
         let name = stream.name
+        if let shortage = policy.shortage() {
+            throw FirehoseError(.limitExceeded, "The stream \(name) cannot be created: \(shortage).")
+        }
         try reserve(name)
         do {
             let active = try await environment.delivery.diskThreads.run { [self] _ in

@@ -5,7 +5,7 @@ internal import Records
 /// other.
 ///
 /// `Format.md` has the layout.
-final class CheckpointFile: Sendable {
+struct CheckpointFile: Sendable {
     static let suffix = ".checkpoint"
     /// Slots stand on blocks of their own, so that one torn block cannot spoil both.
     static let slotBytes = 4096
@@ -13,11 +13,13 @@ final class CheckpointFile: Sendable {
     static let magic: UInt64 = 0x3154_5043_5244_5948  // "HYDRCPT1"
     static let version: UInt32 = 1
 
-    private let file: File
+    private let path: String
 
-    init(_ path: String, _ mode: File.Mode = .openOrCreate) throws(SystemError) {
-        file = try File(path, mode)
-    }
+    /// The file at `path`, which is open only while it is read or written.
+    init(_ path: String) { self.path = path }
+
+    /// Creates it, empty.
+    func create() throws(SystemError) { _ = try File(path, .create) }
 
     /// The newer valid slot, or nil in a new file; `isDamaged` where a file has content but no slot
     /// can be read.
@@ -25,7 +27,7 @@ final class CheckpointFile: Sendable {
     /// Where the storage cannot give one of the two, the other counts, and `failure` says that it may be the
     /// older.
     func load() throws(SystemError) -> Content {
-        let (bytes, failure) = try file.salvage(2 * Self.slotBytes, at: 0)
+        let (bytes, failure) = try File(path, .read).salvage(2 * Self.slotBytes, at: 0)
         let slots = [0, 1].compactMap { Slot(bytes, at: $0 * Self.slotBytes) }
         let newest = slots.max { $0.sequence < $1.sequence }
         let isDamaged = newest == nil && (failure != nil || bytes.contains { $0 != 0 })
@@ -43,6 +45,7 @@ final class CheckpointFile: Sendable {
     ///
     /// What is delivered may be forgotten elsewhere as soon as this returns.
     func store(_ slot: Slot) throws(SystemError) {
+        let file = try File(path, .update)
         try file.write(slot.encoded, at: UInt64(slot.sequence % 2) * UInt64(Self.slotBytes))
         try file.sync()
     }

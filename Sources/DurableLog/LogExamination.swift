@@ -35,7 +35,7 @@ package struct LogExamination: Sendable {
         for name in try Folder.list(folder) where name.hasSuffix(CheckpointFile.suffix) {
             let path = folder + "/" + name
             do {
-                let content = try CheckpointFile(path, .read).load()
+                let content = try CheckpointFile(path).load()
                 if content.isDamaged {
                     checkpoints.append(Finding(place: path, reason: "neither slot can be read"))
                 } else if let failure = content.failure {
@@ -51,6 +51,7 @@ package struct LogExamination: Sendable {
         }
         let found = try LogRecovery(
             folder: folder,
+            files: SegmentFiles(maximum: Limits.maximumOpenSegments),
             knownIdentity: slots.first?.logIdentity,
             floors: [],
             isReadOnly: true

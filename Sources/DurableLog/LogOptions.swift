@@ -14,9 +14,9 @@ package enum Durability: String, Sendable, CaseIterable {
 package struct LogOptions: Sendable {
     /// What an answered put has gone through.
     package var durability: Durability
-    /// Bytes of a stream's first segment.
+    /// Bytes of a stream's first segment, and of its only one when it is idle.
     package var firstSegmentBytes: UInt64
-    /// Bytes of its later ones.
+    /// Bytes of its later ones, at the most: each is 32 times as large as the one before.
     package var segmentBytes: UInt64
     /// Undelivered bytes on disk at which a stream takes no more.
     package var maximumLogBytes: UInt64
@@ -67,6 +67,13 @@ package struct LogOptions: Sendable {
         self.encryptsAll = encryptsAll
         self.onSync = onSync
         self.time = time
+    }
+}
+
+extension LogOptions {
+    /// How large a log's segments are: they grow with what it gets.
+    func segmentBytes(ofNumber number: Int) -> UInt64 {
+        min(segmentBytes, firstSegmentBytes << min(30, UInt64(number) * 5))
     }
 }
 

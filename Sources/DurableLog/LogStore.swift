@@ -1,21 +1,30 @@
 package import Logging
 package import Platform
 package import Records
+internal import Synchronization
 
 /// The logs of all streams in one data folder, each in a folder that is its name: their threads, and the
 /// segments they share.
 package final class LogStore: RecordLogs, Sendable {
     private let options: LogOptions
     private let pool: SegmentPool
+    private let files: SegmentFiles
     private let threads: WorkerThreads
     private let encryptionSpaces = EncryptionSpaces()
     private let logger: Logger
 
-    /// Keeps spare segments in `spareFolder`.
+    private struct Entry {
+        weak var log: StreamLog?
+    }
+    /// Those that are open.
+    private let logs = Mutex<[Entry]>([])
+
+    /// Keeps spare segments in `spareFolder`, and at most so many segments open.
     package init(
         spareFolder: String,
         options: LogOptions,
         threadCount: Int = 4,
+        maximumOpenSegments: Int = Limits.maximumOpenSegments,
         logger: Logger
     )
         throws(SystemError)
@@ -26,6 +35,7 @@ package final class LogStore: RecordLogs, Sendable {
             folder: spareFolder,
             maximumCount: Limits.maximumSpareSegments
         )
+        files = SegmentFiles(maximum: maximumOpenSegments)
         threads = WorkerThreads(count: threadCount)
     }
 
@@ -42,17 +52,35 @@ package final class LogStore: RecordLogs, Sendable {
         }
         var use = use
         if options.encryptsAll { use.isEncrypted = true }
-        return try StreamLog(
+        let log = try StreamLog(
             folder: folder,
             for: use,
             options: options,
             shared: StreamLog.Shared(
                 pool: pool,
+                files: files,
                 threads: threads,
                 encryptionSpaces: encryptionSpaces,
                 logger: logger
             )
         )
+        logs.withLock { logs in
+            logs.removeAll { $0.log == nil }
+            logs.append(Entry(log: log))
+        }
+        return log
+    }
+
+    /// Closes the files of logs that were not used since the last call, and gives back the disk space of
+    /// those that are idle and delivered.
+    package func tidy() {
+        for log in logs.withLock({ $0.compactMap(\.log) }) { log.tidy() }
+        files.closeUnused()
+    }
+
+    /// Calls `tidy` now and then, until the task is cancelled.
+    package func keepTidy() async {
+        while (try? await options.time.sleep(for: .seconds(Limits.logTidySeconds))) != nil { tidy() }
     }
 
     package func remove(_ name: String) throws(SystemError) { try Folder.remove(name) }

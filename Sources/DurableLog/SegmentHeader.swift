@@ -78,7 +78,7 @@ struct Segment {
     /// Behind the name of one that is being made.
     static let unfinishedSuffix = ".new"
 
-    var file: File
+    var file: SegmentFile
     /// The offset of the first frame.
     var base: UInt64
     /// The offset behind the last byte that belongs to the log, once the next segment has begun.

@@ -8,6 +8,7 @@ struct SegmentMaker {
     let folder: String
     let options: LogOptions
     let pool: SegmentPool
+    let files: SegmentFiles
     let logger: Logger
     let logIdentity: UInt64
     let generation: UInt64
@@ -15,11 +16,11 @@ struct SegmentMaker {
     /// A used segment to write over, or how large a new one is to be.
     private func space(
         for bytes: UInt64,
-        isFirst: Bool,
+        number: Int,
         isDelivered: Bool
     ) throws(SystemError) -> (spare: String?, capacity: UInt64) {
         let needed = UInt64(SegmentHeader.byteCount) + bytes
-        let usual = max(isFirst ? options.firstSegmentBytes : options.segmentBytes, needed)
+        let usual = max(options.segmentBytes(ofNumber: number), needed)
         if usual == options.segmentBytes, let spare = pool.take() { return (spare, usual) }
         guard let free = options.freeBytes(folder) else { return (nil, usual) }
         let space = DiskSpace(
@@ -38,19 +39,33 @@ struct SegmentMaker {
 
     /// Makes a segment's file: header and size are durable before it gets its name.
     ///
-    /// `bytes` is the size of the first frame; `isDelivered` as `DiskSpace` has it.
+    /// `bytes` is the size of the first frame; `number` counts from the log's first or last idle hour,
+    /// from 0; `isDelivered` as `DiskSpace` has it.
     func make(
         at mark: LogMark,
         for bytes: UInt64,
-        isFirst: Bool,
+        number: Int,
         isDelivered: Bool
     ) throws(SystemError) -> Segment {
+        let (spare, capacity) = try space(for: bytes, number: number, isDelivered: isDelivered)
+        return try make(at: mark, spare: spare, capacity: capacity)
+    }
+
+    /// Makes the smallest, for a log that gives back what it took: whatever the disk's floor.
+    func makeSmallest(at mark: LogMark) throws(SystemError) -> Segment {
+        try make(at: mark, spare: nil, capacity: options.firstSegmentBytes)
+    }
+
+    private func make(
+        at mark: LogMark,
+        spare: String?,
+        capacity: UInt64
+    ) throws(SystemError) -> Segment {
         let path = folder + "/" + Segment.name(base: mark.position.offset)
-        let (spare, capacity) = try space(for: bytes, isFirst: isFirst, isDelivered: isDelivered)
         let temporary = spare ?? path + Segment.unfinishedSuffix
         do throws(SystemError) {
             let mode: File.Mode = spare == nil ? .replace : .update
-            let file = try File(temporary, mode)
+            let file = try files.open(temporary, mode)
             if spare == nil { try file.preallocate(capacity) }
             let header = SegmentHeader(logIdentity: logIdentity, base: mark, generation: generation)
             try file.write(header.encoded, at: 0)
@@ -62,9 +77,8 @@ struct SegmentMaker {
             throw error
         }
         try Folder.sync(folder)
-        let named = try File(path, .update)
         return Segment(
-            file: named,
+            file: SegmentFile(path, .update, files),
             base: mark.position.offset,
             end: nil,
             capacity: capacity,

@@ -23,6 +23,7 @@ extension StreamLog {
         }
         if let problem = encryption.problem { return completion(.failure(problem)) }
         let pending = PendingAppend(batch: batch, arrival: arrival, completion: completion)
+        isActive.store(true, ordering: .relaxed)
         let action = queue.withLock { $0.append(pending, bytes: batch.payloadBytes) }
         switch action {
         case .startWriting: threads.submit { self.writeGroup() }
@@ -93,12 +94,18 @@ extension StreamLog {
             let failure =
                 error.isDiskFull
                 ? FirehoseError.slowDown
-                : FirehoseError(.serviceUnavailable, "The records could not be made durable.")
+                : FirehoseError(
+                    .serviceUnavailable,
+                    error.isOutOfDescriptors
+                        ? Self.noDescriptors : "The records could not be made durable."
+                )
             while results.count < group.count { results.append(.failure(failure)) }
         }
         return results
     }
 
+    private static let noDescriptors =
+        "The records could not be made durable: the server has as many files open as it may."
     private static let failedMessage: Logger.Message =
         "the log cannot be written, puts are refused until it can"
     private static let goneMessage: Logger.Message =
@@ -127,17 +134,18 @@ extension StreamLog {
             run.bytes += frameBytes
             try add(pending, to: &run, encrypted, writer, arrival: pending.arrival ?? now)
         }
-        try segment.file.write(
+        let file = try segment.file.open()
+        try file.write(
             gathering: &run.parts,
             at: segment.place(of: writer.end.position.offset)
         )
         if options.durability == .fsync {
             let began = ContinuousClock.now
-            try segment.file.sync()
+            try file.sync()
             options.onSync?(began.duration(to: .now))
         }
         // Of a file that was removed, nothing outlives the process.
-        guard segment.file.isLinked else {
+        guard file.isLinked else {
             throw SystemError(.stat, path: segment.file.path, code: ENOENT)
         }
         writer.end = run.end
@@ -215,20 +223,30 @@ extension StreamLog {
         let end = writer.end
         let delivered = deliverer.flatMap { name in checkpoints.withLock { $0[name] } }
         let isDelivered = delivered.map { $0.position >= end.position } ?? false
-        let maker = SegmentMaker(
+        let segment = try maker.make(
+            at: end,
+            for: bytes,
+            number: writer.segmentCount,
+            isDelivered: isDelivered
+        )
+        goOn(in: segment, &writer)
+        return segment
+    }
+
+    var maker: SegmentMaker {
+        SegmentMaker(
             folder: folder,
             options: options,
             pool: pool,
+            files: files,
             logger: logger,
             logIdentity: identity,
             generation: generation
         )
-        let segment = try maker.make(
-            at: end,
-            for: bytes,
-            isFirst: writer.segmentCount == 0,
-            isDelivered: isDelivered
-        )
+    }
+
+    /// Appends to a new segment from now on.
+    func goOn(in segment: Segment, _ writer: inout Writer) {
         segments.withLock { list in
             // A segment that failed before its first frame became durable has the same base.
             if list.last?.base == segment.base { list.removeLast() }
@@ -240,6 +258,5 @@ extension StreamLog {
         }
         writer.current = segment
         writer.segmentCount += 1
-        return segment
     }
 }

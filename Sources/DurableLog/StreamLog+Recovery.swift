@@ -30,6 +30,7 @@ extension LogRecovery {
     ///
     /// - Parameters:
     ///   - folder: The log's folder.
+    ///   - files: Opens its segments.
     ///   - knownIdentity: The log's number as its checkpoints have it.
     ///   - floors: Marks that were in the log once: checkpoints, and ends of buffers that are encrypted.
     ///     The log goes on behind them all, so that no new record gets a place that counts as
@@ -38,6 +39,7 @@ extension LogRecovery {
     /// - Throws: `LogError` where a file cannot be read or is of another version.
     init(
         folder: String,
+        files: SegmentFiles,
         knownIdentity: UInt64?,
         floors: [LogMark],
         isReadOnly: Bool = false
@@ -45,11 +47,11 @@ extension LogRecovery {
         throws(LogError)
     {
         logIdentity = knownIdentity ?? UInt64.random(in: 1 ... .max)
-        try LogError.catching { () throws(SystemError) in try openSegments(folder, isReadOnly) }
+        try LogError.catching { () throws(SystemError) in try openSegments(folder, files, isReadOnly) }
         try readHeaders()
         try LogError.catching { () throws(SystemError) in
             try findEnd()
-            if !isReadOnly { try segments.last?.file.sync() }
+            if !isReadOnly { try segments.last?.file.open().sync() }
         }
         for floor in floors {
             if floor.position > end.position {
@@ -63,6 +65,7 @@ extension LogRecovery {
 
     private mutating func openSegments(
         _ folder: String,
+        _ files: SegmentFiles,
         _ isReadOnly: Bool
     ) throws(SystemError) {
         for name in try Folder.list(folder) {
@@ -70,7 +73,8 @@ extension LogRecovery {
                 try Folder.remove(folder + "/" + name)
             }
             guard let base = Segment.base(ofName: name) else { continue }
-            let file = try File(folder + "/" + name, isReadOnly ? .read : .update)
+            let mode: File.Mode = isReadOnly ? .read : .update
+            let file = SegmentFile(folder + "/" + name, mode, files)
             segments.append(
                 Segment(
                     file: file,

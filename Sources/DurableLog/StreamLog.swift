@@ -28,6 +28,8 @@ package final class StreamLog: RecordLog, Sendable {
     /// The durable checkpoints of `readers`.
     let checkpoints: Mutex<[String: LogMark]>
     let encryption: EncryptionKeys
+    /// Whether something was appended since `tidy` last looked.
+    let isActive = Atomic(true)
     /// The offset that every reader has passed.
     let slowestOffset: Atomic<UInt64>
     /// Resumed when the last group is written after a close.
@@ -63,7 +65,7 @@ package final class StreamLog: RecordLog, Sendable {
         /// Nil at start and after a failed write: what a file holds then is not known for sure, so
         /// the next frame goes into a new one.
         var current: Segment?
-        /// How many segments this log has begun since it was opened: the first is a small one.
+        /// How many segments this log has begun since it was opened or idle: the first is a small one.
         var segmentCount: Int
     }
 
@@ -98,6 +100,7 @@ package final class StreamLog: RecordLog, Sendable {
     /// What a log shares with others.
     struct Shared: Sendable {
         var pool: SegmentPool
+        var files: SegmentFiles
         var threads: WorkerThreads
         var encryptionSpaces: EncryptionSpaces
         var logger: Logger
@@ -119,6 +122,7 @@ package final class StreamLog: RecordLog, Sendable {
         let slots = files.values.compactMap(\.slot)
         let found = try LogRecovery(
             folder: folder,
+            files: shared.files,
             knownIdentity: slots.first?.logIdentity,
             floors: use.floors + slots.map(\.mark)
         )
@@ -160,6 +164,7 @@ package final class StreamLog: RecordLog, Sendable {
     }
 
     var pool: SegmentPool { shared.pool }
+    var files: SegmentFiles { shared.files }
     var threads: WorkerThreads { shared.threads }
     var encryptionSpaces: EncryptionSpaces { shared.encryptionSpaces }
     var logger: Logger { shared.logger }
@@ -236,9 +241,11 @@ package final class StreamLog: RecordLog, Sendable {
     ) throws(LogError) -> (file: CheckpointFile, slot: CheckpointFile.Slot?) {
         let path = folder + "/" + name + CheckpointFile.suffix
         let (file, content) = try LogError.catching { () throws(SystemError) in
-            let isNew = !Folder.exists(path)
-            let file = try CheckpointFile(path)
-            if isNew { try Folder.sync(folder) }
+            let file = CheckpointFile(path)
+            if !Folder.exists(path) {
+                try file.create()
+                try Folder.sync(folder)
+            }
             return (file, try file.load())
         }
         if content.isDamaged { throw .damagedCheckpoint(path: path) }

@@ -19,14 +19,16 @@ struct Assembly {
 
     init(_ context: ServerContext) throws {
         Self.prepareProcess()
+        Self.warn(context.descriptors, context.logger)
         let settings = context.settings
         let storage = try Storage(context)
-        let clients = OutgoingClients()
+        let clients = OutgoingClients(context.descriptors)
         let access = try Access(context)
         let delivery = try DeliveryParts(context, storage, clients)
         let health = HealthPages(
             folder: storage.folder,
             registry: delivery.registry,
+            descriptors: context.descriptors,
             freshnessBound: .seconds(settings.records.freshnessBound),
             time: context.time
         )
@@ -53,6 +55,7 @@ struct Assembly {
             [
                 .init(service: Repeats(logs: context.logs)),
                 .init(service: engine),
+                .init(service: LogTidier(logs: storage.logs)),
                 .init(service: ClockKeeper(time: storage.time, logger: context.logger)),
                 .init(service: access.reloader(context.logger)),
                 .init(service: server, failureTerminationBehavior: .gracefullyShutdownGroup),
@@ -80,15 +83,19 @@ struct Assembly {
         signal(SIGPIPE, SIG_IGN)
         // Until somebody listens to it, it would be the end.
         signal(SIGHUP, SIG_IGN)
-        raiseFileLimit()
     }
 
-    /// Every stream and segment holds files open: as many as the system lets us.
-    private static func raiseFileLimit() {
-        var limit = rlimit()
-        guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return }
-        limit.rlim_cur = limit.rlim_max
-        setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+    /// Says what a low limit on open files means.
+    private static func warn(_ plan: DescriptorPlan, _ logger: Logger) {
+        guard !plan.isAmple else { return }
+        logger.warning(
+            "the limit on open files bounds what is served at a time: raise it (ulimit -n, LimitNOFILE)",
+            metadata: [
+                "limit": "\(plan.limit)", "needed": "\(DescriptorPlan.ample)",
+                "client_connections": "\(plan.connections)",
+                "endpoint_connections": "\(plan.endpointConnections)",
+            ]
+        )
     }
 
     private static func server(
@@ -111,6 +118,7 @@ struct Assembly {
             time: context.time,
             logger: context.logs[.ingest]
         )
+        configuration.limits.maximumConnections = context.descriptors.connections
         configuration.access = access.control
         configuration.transportSecurity = access.transportSecurity
         let scheme = access.transportSecurity == nil ? "http" : "https"

@@ -17,6 +17,7 @@ struct ServerContext: Sendable {
     let logs: ServerLogs
     let metrics: PrometheusRegistry
     let serverMetrics: ServerMetrics
+    let descriptors: DescriptorPlan
     let time: any TimeSource
     let logger: Logger
 
@@ -25,7 +26,8 @@ struct ServerContext: Sendable {
         _ logs: ServerLogs,
         _ metrics: PrometheusRegistry,
         _ time: any TimeSource
-    ) {
+    ) throws {
+        descriptors = try DescriptorPlan.ofThisProcess()
         self.time = time
         self.settings = settings
         self.logs = logs
@@ -77,6 +79,7 @@ struct Storage {
                 onSync: { [metrics = context.serverMetrics] in metrics.synced($0) },
                 time: time
             ),
+            maximumOpenSegments: context.descriptors.openSegments,
             logger: context.logs[.log]
         )
     }
@@ -84,9 +87,17 @@ struct Storage {
 
 /// Connections to others.
 struct OutgoingClients {
-    let buckets = HTTPClient()
+    let buckets: HTTPClient
     /// Of its own, so that endpoints that hang take nothing from buckets or from each other.
-    let endpoints = HTTPClient(maximumConnections: 4096)
+    let endpoints: HTTPClient
+
+    init(_ plan: DescriptorPlan) {
+        buckets = HTTPClient(
+            maximumConnections: plan.bucketConnections,
+            maximumPerHost: plan.bucketConnections
+        )
+        endpoints = HTTPClient(maximumConnections: plan.endpointConnections)
+    }
 
     var all: [HTTPClient] { [buckets, endpoints] }
 }
@@ -127,6 +138,8 @@ struct DeliveryParts {
 
     init(_ context: ServerContext, _ storage: Storage, _ clients: OutgoingClients) throws {
         let settings = context.settings
+        var policy = settings.streams.policy
+        policy.shortage = { [plan = context.descriptors] in plan.shortage }
         transforms = TransformHost(
             folder: Place.absolute(settings.streams.transforms),
             identity: settings.identity.service,
@@ -142,7 +155,7 @@ struct DeliveryParts {
                 maximumBatches: settings.streams.transformLimit
             ),
             identity: settings.identity.service,
-            policy: settings.streams.policy,
+            policy: policy,
             logger: context.logs[.delivery]
         )
     }

@@ -15,6 +15,7 @@ final class HealthPages: Sendable {
     private static let maximumReasons = 20
 
     private let registry: StreamRegistry
+    private let descriptors: DescriptorPlan
     private let freshnessBound: Duration
     private let isStopping = Atomic(false)
     private let time: any TimeSource
@@ -28,12 +29,14 @@ final class HealthPages: Sendable {
     init(
         folder: DataFolder,
         registry: StreamRegistry,
+        descriptors: DescriptorPlan,
         freshnessBound: Duration,
         time: any TimeSource
     ) {
         self.time = time
         startedAt = time.instant()
         self.registry = registry
+        self.descriptors = descriptors
         self.freshnessBound = freshnessBound
         disk = Probe(on: registry.diskThreads, patience: .seconds(60), time: time) {}
         writing = Probe(on: threads, time: time) { try folder.tryWriting() }
@@ -68,6 +71,7 @@ final class HealthPages: Sendable {
             reasons.append("the data folder cannot be written: \(failure)")
         }
         if isStopping.load(ordering: .relaxed) { reasons.append("the server is stopping") }
+        if let shortage = descriptors.shortage { reasons.append(shortage) }
         for late in registry.lateStreams(bound: freshnessBound) {
             reasons.append(
                 "the stream \(late.stream) is stuck: its oldest undelivered record is "

@@ -5,6 +5,7 @@ internal import Foundation
 internal import HTTPServer
 internal import Metrics
 internal import Observability
+internal import Platform
 internal import Records
 internal import Synchronization
 
@@ -32,6 +33,7 @@ final class ServerMetrics: Sendable {
                 "process_cpu_seconds_total": "CPU time of the process.",
                 "process_resident_memory_bytes": "Memory of the process.",
                 "process_open_fds": "Files and sockets that it has open.",
+                "process_max_fds": "Files and sockets that it may have open (ulimit -n).",
             ]
         ) { first, _ in first }
 
@@ -43,6 +45,7 @@ final class ServerMetrics: Sendable {
         memory = Gauge(label: "process_resident_memory_bytes", factory: registry)
         files = Gauge(label: "process_open_fds", factory: registry)
         sync = Metrics.Timer(label: "hydrant_log_sync_seconds", factory: registry)
+        Gauge(label: "process_max_fds", factory: registry).record(Double(Descriptors.limit))
         Gauge(label: "process_start_time_seconds", factory: registry)
             .record(Double(startedAt.milliseconds) / 1000)
         Gauge(
@@ -70,8 +73,6 @@ final class ServerMetrics: Sendable {
         {
             memory.record(pages * Double(getpagesize()))
         }
-        if let open = try? FileManager.default.contentsOfDirectory(atPath: "/proc/self/fd") {
-            files.record(Double(open.count - 1))
-        }
+        if let open = Descriptors.openCount { files.record(Double(open)) }
     }
 }

@@ -24,6 +24,13 @@ struct Farewell: Service {
     }
 }
 
+/// Has logs give back what they do not use.
+struct LogTidier: Service {
+    let logs: LogStore
+
+    func run() async { await cancelWhenGracefulShutdown { await logs.keepTidy() } }
+}
+
 /// Writes down now and then what durations are counted by.
 struct ClockKeeper: Service {
     let time: SteadyTime

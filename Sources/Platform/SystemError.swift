@@ -40,6 +40,9 @@ package struct SystemError: Error, Equatable, CustomStringConvertible {
     /// True where the disk, or what this user may use of it, is full.
     package var isDiskFull: Bool { code == ENOSPC || code == EDQUOT }
 
+    /// True where the process, or the system, has as many files open as it may.
+    package var isOutOfDescriptors: Bool { code == EMFILE || code == ENFILE }
+
     /// True where the storage has lost what it is asked for: another attempt may fail in the same way for
     /// ever, and other places can be read.
     package var isMediaFailure: Bool {

@@ -31,6 +31,10 @@ package enum Limits {
     package static let maximumReportedViolations = 10
     /// See `maximumReportedViolations`.
     package static let maximumReportedValueCharacters = 256
+    /// Connections to endpoints and clusters, where the limit on open files allows for it.
+    package static let maximumEndpointConnections = 4096
+    /// Connections to buckets.
+    package static let maximumBucketConnections = 64
     /// Open client connections; more are closed at once.
     package static let maximumConnections = 4096
     /// Depth of nested JSON in a request (Foundation's own parser stops at 512).
@@ -71,10 +75,15 @@ package enum Limits {
     package static let maximumFrameBytes = 48 * 1024 * 1024
     /// Bytes written to the log before one sync (group commit).
     package static let maximumGroupBytes = 8 * 1024 * 1024
-    /// A log segment's size: the first of a stream, which may stay the only one, and the rest.
-    package static let firstSegmentBytes: UInt64 = 8 * 1024 * 1024
-    /// Later segments of a stream.
+    /// A stream's first log segment, and the only one of an idle stream, which takes at most 1 MiB with two
+    /// logs.
+    package static let firstSegmentBytes: UInt64 = 256 * 1024
+    /// Later segments of a stream, at the most.
     package static let segmentBytes: UInt64 = 64 * 1024 * 1024
+    /// Segments of all streams that are open at a time, where the limit on open files allows for it.
+    package static let maximumOpenSegments = 1024
+    /// How often it is looked for logs that are idle.
+    package static let logTidySeconds = 10
     /// Used segments kept for reuse, all streams together.
     package static let maximumSpareSegments = 4
     /// Newest segments of a stream that may stay in the page cache: room for the largest buffer,

@@ -111,6 +111,23 @@ final class LogHarness {
 
     func move(to mark: LogMark) throws { try log.moveCheckpoint(of: Self.reader, to: mark) }
 
+    /// How many segments are open.
+    var openFiles: Int { log.files.openCount }
+
+    /// Waits until the log's threads have done what they were asked to.
+    func waitForThreads() async throws {
+        // One for each thread: each waits for the other.
+        try await withThrowingTaskGroup { group in
+            let barrier = ThreadBarrier(count: 2)
+            for _ in 0..<2 {
+                group.addTask { [threads = log.threads] in
+                    try await threads.run { _ in barrier.wait() }
+                }
+            }
+            try await group.waitForAll()
+        }
+    }
+
     var segmentFiles: [String] {
         get throws {
             try Folder.list(folder("log")).filter { $0.hasSuffix(".segment") }
@@ -170,6 +187,25 @@ final class BlockedSync: Sendable {
     func release() -> Bool {
         isOver.signal()
         return !hasWaited.load(ordering: .relaxed)
+    }
+}
+
+/// Holds so many threads until all of them are there.
+private final class ThreadBarrier: Sendable {
+    private let arrived: Atomic<Int>
+    private let all = DispatchSemaphore(value: 0)
+    private let count: Int
+
+    init(count: Int) {
+        self.count = count
+        arrived = Atomic(0)
+    }
+
+    func wait() {
+        if arrived.add(1, ordering: .sequentiallyConsistent).newValue == count {
+            for _ in 0..<count { all.signal() }
+        }
+        all.wait()
     }
 }
 

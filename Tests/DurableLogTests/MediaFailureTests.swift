@@ -133,7 +133,12 @@ import Testing
         #expect(damaged.count == 1)
         // Where its header is, nobody knows how much there was; that is told.
         bad.add(name(path), at: last)
-        let found = try LogRecovery(folder: harness.folder("log"), knownIdentity: nil, floors: [])
+        let found = try LogRecovery(
+            folder: harness.folder("log"),
+            files: SegmentFiles(maximum: 4),
+            knownIdentity: nil,
+            floors: []
+        )
         #expect(found.lostItsEnd)
         // What is put from now on stands behind all that may have been there, and that is told as damage.
         try harness.reopen()

@@ -58,6 +58,10 @@ class Hydrant:
         self.environment = environment or {}
         self.port = port
         self.scheme = "http"
+        self.open_file_limit: int | None = None
+        """`ulimit -n`, soft and hard; None for the test's own."""
+        self.inherited_files: tuple[int, ...] = ()
+        """Descriptors that the server gets from whoever starts it."""
         self.min_buffer_interval = min_buffer_interval
         self.process: subprocess.Popen | None = None
         self._asked_port = port
@@ -81,9 +85,14 @@ class Hydrant:
             arguments += ["--host", "127.0.0.1"]
         if self.min_buffer_interval is not None:
             arguments += ["--min-buffer-interval", str(self.min_buffer_interval)]
+        limited = []
+        if self.open_file_limit is not None:
+            limit = self.open_file_limit
+            limited = ["prlimit", f"--nofile={limit}:{limit}"]
         with self._stdout.open("wb") as stdout, self._stderr.open("ab") as stderr:
             self.process = subprocess.Popen(
-                [str(BINARY), *arguments, *self.options],
+                [*limited, str(BINARY), *arguments, *self.options],
+                pass_fds=self.inherited_files,
                 stdin=subprocess.DEVNULL,
                 stdout=stdout,
                 stderr=stderr,

@@ -1,0 +1,51 @@
+internal import Logging
+internal import Platform
+internal import Records
+internal import Synchronization
+
+/// What a log gives back while nothing is appended to it.
+extension StreamLog {
+    /// Lets go of the disk space of a log to which nothing was appended since the last call, and whose
+    /// records are all delivered.
+    func tidy() {
+        guard !isActive.exchange(false, ordering: .relaxed), hasSurplus else { return }
+        threads.submit { self.shrink() }
+    }
+
+    /// Whether what its segments take is more than an idle log needs.
+    private var hasSurplus: Bool {
+        guard isDelivered else { return false }
+        return segments.withLock { list in
+            list.count > 1 || list.contains { $0.capacity > options.firstSegmentBytes }
+        }
+    }
+
+    private var isDelivered: Bool {
+        let end = tail.position
+        return checkpoints.withLock { !$0.isEmpty && $0.values.allSatisfy { $0.position >= end } }
+    }
+
+    /// Begins a small segment where the log ends; those before it have all been passed.
+    private func shrink() {
+        let isDone = writer.withLock { writer in
+            // An append may have come in between.
+            guard !isActive.load(ordering: .relaxed), hasSurplus, options.isInPlace() else {
+                return false
+            }
+            do throws(SystemError) {
+                let segment = try maker.makeSmallest(at: writer.end)
+                writer.segmentCount = 0
+                goOn(in: segment, &writer)
+                return true
+            } catch {
+                writer.current = nil
+                logger.debug(
+                    "an idle log keeps its segments",
+                    metadata: ["folder": "\(folder)", "error": "\(error)"]
+                )
+                return false
+            }
+        }
+        if isDone { releasePassedSegments() }
+    }
+}
