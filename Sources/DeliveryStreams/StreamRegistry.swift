@@ -234,7 +234,10 @@ package final class StreamRegistry: DeliveryStreamRegistry, RecordAppender, Send
         try check(stream)
         let name = stream.name
         if let shortage = policy.shortage() {
-            throw FirehoseError(.limitExceeded, "The stream \(name) cannot be created: \(shortage).")
+            throw FirehoseError(
+                .limitExceeded,
+                "The stream \(name) cannot be created: \(shortage)."
+            )
         }
         try reserve(name)
         do {

@@ -47,7 +47,9 @@ extension LogRecovery {
         throws(LogError)
     {
         logIdentity = knownIdentity ?? UInt64.random(in: 1 ... .max)
-        try LogError.catching { () throws(SystemError) in try openSegments(folder, files, isReadOnly) }
+        try LogError.catching { () throws(SystemError) in
+            try openSegments(folder, files, isReadOnly)
+        }
         try readHeaders()
         try LogError.catching { () throws(SystemError) in
             try findEnd()
