@@ -80,7 +80,8 @@ package final class LogStore: RecordLogs, Sendable {
 
     /// Calls `tidy` now and then, until the task is cancelled.
     package func keepTidy() async {
-        while (try? await options.time.sleep(for: .seconds(Limits.logTidySeconds))) != nil { tidy() }
+        let interval = Duration.seconds(Limits.logTidySeconds)
+        while (try? await options.time.sleep(for: interval)) != nil { tidy() }
     }
 
     package func remove(_ name: String) throws(SystemError) { try Folder.remove(name) }
