@@ -1,3 +1,4 @@
+internal import Logging
 internal import Platform
 internal import Records
 
@@ -106,5 +107,61 @@ struct CheckpointFile: Sendable {
             }
             return bytes
         }
+    }
+}
+
+extension CheckpointFile {
+    /// A named reader.
+    struct Reader {
+        var file: CheckpointFile
+        var slot: Slot
+
+        /// One that goes on at its slot, or else at the log's beginning.
+        ///
+        /// It has a slot on disk from then on, which holds the log's number as well.
+        init(
+            file: CheckpointFile,
+            slot: Slot?,
+            start: LogMark,
+            identity: UInt64
+        ) throws(LogError) {
+            self.init(
+                file: file,
+                slot: slot ?? Slot(sequence: 1, mark: start, logIdentity: identity)
+            )
+            guard slot == nil else { return }
+            try LogError.catching { () throws(SystemError) in try file.store(self.slot) }
+        }
+
+        /// One whose slot is on disk.
+        init(file: CheckpointFile, slot: Slot) {
+            self.file = file
+            self.slot = slot
+        }
+    }
+
+    /// Opens a reader's file, or makes it.
+    static func open(
+        _ name: String,
+        in folder: String,
+        _ logger: Logger
+    ) throws(LogError) -> (file: CheckpointFile, slot: Slot?) {
+        let path = folder + "/" + name + suffix
+        let (file, content) = try LogError.catching { () throws(SystemError) in
+            let file = CheckpointFile(path)
+            if !Folder.exists(path) {
+                try file.create()
+                try Folder.sync(folder)
+            }
+            return (file, try file.load())
+        }
+        if content.isDamaged { throw .damagedCheckpoint(path: path) }
+        if let failure = content.failure {
+            logger.error(
+                "one of two checkpoint slots cannot be read: the last delivered records may be delivered again",
+                metadata: ["path": "\(path)", "error": "\(failure)"]
+            )
+        }
+        return (file, content.slot)
     }
 }

@@ -23,7 +23,6 @@ extension StreamLog {
         }
         if let problem = encryption.problem { return completion(.failure(problem)) }
         let pending = PendingAppend(batch: batch, arrival: arrival, completion: completion)
-        isActive.store(true, ordering: .relaxed)
         let action = queue.withLock { $0.append(pending, bytes: batch.payloadBytes) }
         switch action {
         case .startWriting: threads.submit { self.writeGroup() }
@@ -196,6 +195,7 @@ extension StreamLog {
     private func publish(_ mark: LogMark) {
         let due = durable.withLock { tail in
             tail.mark = mark
+            tail.isActive = true
             // Most often nobody is woken: no memory is taken to find that out.
             guard tail.wakes.values.contains(where: { $0.isDue(at: mark) }) else {
                 return [] as [StreamLog.Wake]

@@ -8,28 +8,29 @@ extension StreamLog {
     /// Lets go of the disk space of a log to which nothing was appended since the last call, and whose
     /// records are all delivered.
     func tidy() {
-        guard !isActive.exchange(false, ordering: .relaxed), hasSurplus else { return }
+        let wasActive = durable.withLock { tail in
+            defer { tail.isActive = false }
+            return tail.isActive
+        }
+        guard !wasActive, hasSurplus else { return }
         threads.submit { self.shrink() }
     }
 
-    /// Whether what its segments take is more than an idle log needs.
+    /// Whether all is delivered, and what its segments take is more than an idle log needs.
     private var hasSurplus: Bool {
-        guard isDelivered else { return false }
+        let end = tail.position
+        let slowest = checkpoints.withLock { $0.values.map(\.position).min() }
+        guard let slowest, slowest >= end else { return false }
         return segments.withLock { list in
             list.count > 1 || list.contains { $0.capacity > options.firstSegmentBytes }
         }
-    }
-
-    private var isDelivered: Bool {
-        let end = tail.position
-        return checkpoints.withLock { !$0.isEmpty && $0.values.allSatisfy { $0.position >= end } }
     }
 
     /// Begins a small segment where the log ends; those before it have all been passed.
     private func shrink() {
         let isDone = writer.withLock { writer in
             // An append may have come in between.
-            guard !isActive.load(ordering: .relaxed), hasSurplus, options.isInPlace() else {
+            guard !durable.withLock(\.isActive), hasSurplus, options.isInPlace() else {
                 return false
             }
             do throws(SystemError) {

@@ -180,7 +180,7 @@ extension StreamLog {
     package func addReader(_ name: String, at mark: LogMark) throws {
         try readers.withLock { readers in
             guard readers[name] == nil else { return }
-            let (file, old) = try Self.openCheckpoint(name, folder, logger)
+            let (file, old) = try CheckpointFile.open(name, in: folder, logger)
             let slowest =
                 readers.values.map(\.slot.mark)
                 .min { $0.position < $1.position } ?? mark

@@ -28,8 +28,6 @@ package final class StreamLog: RecordLog, Sendable {
     /// The durable checkpoints of `readers`.
     let checkpoints: Mutex<[String: LogMark]>
     let encryption: EncryptionKeys
-    /// Whether something was appended since `tidy` last looked.
-    let isActive = Atomic(true)
     /// The offset that every reader has passed.
     let slowestOffset: Atomic<UInt64>
     /// Resumed when the last group is written after a close.
@@ -72,6 +70,8 @@ package final class StreamLog: RecordLog, Sendable {
     /// The durable end, and who waits for it to come to a point.
     struct DurableTail {
         var mark: LogMark
+        /// Whether something was appended since `tidy` last looked.
+        var isActive = true
         /// By reader.
         var wakes: [String: Wake] = [:]
     }
@@ -85,11 +85,7 @@ package final class StreamLog: RecordLog, Sendable {
         func isDue(at mark: LogMark) -> Bool { mark.records >= records || mark.bytes >= bytes }
     }
 
-    /// A named reader.
-    struct Reader {
-        var file: CheckpointFile
-        var slot: CheckpointFile.Slot
-    }
+    typealias Reader = CheckpointFile.Reader
 
     enum CloseState {
         case open
@@ -117,7 +113,7 @@ package final class StreamLog: RecordLog, Sendable {
         try LogError.catching { () throws(SystemError) in try Folder.create(folder) }
         var files: [String: (file: CheckpointFile, slot: CheckpointFile.Slot?)] = [:]
         for name in use.readers {
-            files[name] = try Self.openCheckpoint(name, folder, shared.logger)
+            files[name] = try CheckpointFile.open(name, in: folder, shared.logger)
         }
         let slots = files.values.compactMap(\.slot)
         let found = try LogRecovery(
@@ -146,7 +142,15 @@ package final class StreamLog: RecordLog, Sendable {
         )
         segments = Mutex(found.segments)
         durable = Mutex(DurableTail(mark: found.end))
-        let all = try Self.readers(from: files, start: found.start, identity: found.logIdentity)
+        var all: [String: Reader] = [:]
+        for (name, (file, slot)) in files {
+            all[name] = try Reader(
+                file: file,
+                slot: slot,
+                start: found.start,
+                identity: found.logIdentity
+            )
+        }
         readers = Mutex(all)
         checkpoints = Mutex(all.mapValues(\.slot.mark))
         encryption = try EncryptionKeys(
@@ -215,47 +219,6 @@ package final class StreamLog: RecordLog, Sendable {
     package var backlogBytes: UInt64 {
         let end = tail.position.offset
         return end - min(slowestOffset.load(ordering: .relaxed), end)
-    }
-
-    /// The readers, each with a slot on disk from the beginning: it holds the log's number as well.
-    private static func readers(
-        from files: [String: (file: CheckpointFile, slot: CheckpointFile.Slot?)],
-        start: LogMark,
-        identity: UInt64
-    ) throws(LogError) -> [String: Reader] {
-        var readers: [String: Reader] = [:]
-        for (name, (file, slot)) in files {
-            let current = slot ?? .init(sequence: 1, mark: start, logIdentity: identity)
-            if slot == nil {
-                try LogError.catching { () throws(SystemError) in try file.store(current) }
-            }
-            readers[name] = Reader(file: file, slot: current)
-        }
-        return readers
-    }
-
-    static func openCheckpoint(
-        _ name: String,
-        _ folder: String,
-        _ logger: Logger
-    ) throws(LogError) -> (file: CheckpointFile, slot: CheckpointFile.Slot?) {
-        let path = folder + "/" + name + CheckpointFile.suffix
-        let (file, content) = try LogError.catching { () throws(SystemError) in
-            let file = CheckpointFile(path)
-            if !Folder.exists(path) {
-                try file.create()
-                try Folder.sync(folder)
-            }
-            return (file, try file.load())
-        }
-        if content.isDamaged { throw .damagedCheckpoint(path: path) }
-        if let failure = content.failure {
-            logger.error(
-                "one of two checkpoint slots cannot be read: the last delivered records may be delivered again",
-                metadata: ["path": "\(path)", "error": "\(failure)"]
-            )
-        }
-        return (file, content.slot)
     }
 
     private func report(_ found: LogRecovery) {
