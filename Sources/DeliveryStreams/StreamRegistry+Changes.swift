@@ -36,6 +36,16 @@ extension StreamRegistry {
         }
     }
 
+    /// Tells an operator what a stream's destination cannot promise.
+    func caution(_ stream: DeliveryStream) {
+        let destination = stream.destination
+        guard let words = DestinationType.of(destination.kind).caution(destination) else { return }
+        logger.warning(
+            "this destination may get records twice",
+            metadata: ["stream": "\(stream.name)", "reason": "\(words)"]
+        )
+    }
+
     /// Encrypts first, then says so.
     package func startEncryption(
         _ name: String,

@@ -1,5 +1,4 @@
 package import Delivery
-internal import Destinations
 internal import Foundation
 package import Logging
 package import Platform
@@ -268,16 +267,6 @@ package final class StreamRegistry: DeliveryStreamRegistry, RecordAppender, Send
             )
             throw FirehoseError(.serviceUnavailable, "The stream could not be stored.")
         }
-    }
-
-    /// Tells an operator what a stream's destination cannot promise.
-    func caution(_ stream: DeliveryStream) {
-        let destination = stream.destination
-        guard let words = DestinationType.of(destination.kind).caution(destination) else { return }
-        logger.warning(
-            "this destination may get records twice",
-            metadata: ["stream": "\(stream.name)", "reason": "\(words)"]
-        )
     }
 
     private func reserve(_ name: String) throws(FirehoseError) {

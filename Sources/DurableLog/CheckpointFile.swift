@@ -120,10 +120,10 @@ extension CheckpointFile {
         ///
         /// It has a slot on disk from then on, which holds the log's number as well.
         init(
-            file: CheckpointFile,
-            slot: Slot?,
-            start: LogMark,
-            identity: UInt64
+            _ file: CheckpointFile,
+            _ slot: Slot?,
+            from start: LogMark,
+            of identity: UInt64
         ) throws(LogError) {
             self.init(
                 file: file,

@@ -144,12 +144,7 @@ package final class StreamLog: RecordLog, Sendable {
         durable = Mutex(DurableTail(mark: found.end))
         var all: [String: Reader] = [:]
         for (name, (file, slot)) in files {
-            all[name] = try Reader(
-                file: file,
-                slot: slot,
-                start: found.start,
-                identity: found.logIdentity
-            )
+            all[name] = try Reader(file, slot, from: found.start, of: found.logIdentity)
         }
         readers = Mutex(all)
         checkpoints = Mutex(all.mapValues(\.slot.mark))
