@@ -8,8 +8,8 @@ HYDRANT := .build/release/hydrant
 PYTEST_FLAGS ?= --numprocesses 3 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help build test lint test-swift test-end-to-end simulate mutants demo bench man readme \
-	system tools clean
+.PHONY: help build test lint test-swift test-end-to-end simulate mutants power-cuts kills \
+	disk-faults demo bench man readme system tools clean
 
 help: ## Show this list.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -53,6 +53,15 @@ simulate: system ## Run delivery in COUNT simulated worlds; goes on where it sto
 		$(or $(FIRST),$$(cat .build/simulated 2>/dev/null || echo 0)) $(COUNT) \
 		| while read -r line; do echo "$$line"; \
 			$(if $(FIRST),:,[[ $$line =~ ^[0-9]+$$ ]] && echo "$$line" > .build/simulated || :); done
+
+# Of these `make test` runs short forms. They take at most 20 minutes, and go on where they stopped.
+SLICES = HYDRANT_BINARY=$(abspath $(HYDRANT)) $(VENV)/bin/python Tests/EndToEnd/slices.py $@ $(N)
+power-cuts: tools $(HYDRANT) $(VENV)/ready ## Cut the power N times (1,000), with everything on.
+	$(SLICES)
+kills: tools $(HYDRANT) $(VENV)/ready ## Kill the server N times (1,000), with everything on.
+	$(SLICES)
+disk-faults: tools $(HYDRANT) $(VENV)/ready ## Fail N system calls on the data folder (2,000).
+	$(SLICES)
 
 mutants: system ## Break the rules of delivery one at a time: the simulator must notice each.
 	python3 Tests/Mutants/mutants.py

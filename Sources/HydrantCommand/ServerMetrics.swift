@@ -12,6 +12,8 @@ internal import Synchronization
 /// What is measured of the process itself; names as in Prometheus' client libraries.
 final class ServerMetrics: Sendable {
     private let cpu: FloatingPointCounter
+    private let retriedReads: Counter
+    private let countedReads = Mutex(0)
     /// CPU seconds that are counted already.
     private let counted = Mutex(0.0)
     private let memory: Gauge
@@ -25,6 +27,8 @@ final class ServerMetrics: Sendable {
             [
                 "hydrant_build_info": "1, with the version as a label.",
                 "hydrant_log_sync_seconds": "How long syncs of what was put take.",
+                "hydrant_disk_retried_reads_total":
+                    "Reads of the data folder that failed and went well when they were made again.",
                 "hydrant_log_backlog_limit_bytes":
                     "Bytes of one stream's backlog at which its puts are told to slow down.",
                 "hydrant_log_lines_total":
@@ -42,6 +46,8 @@ final class ServerMetrics: Sendable {
         Gauge(label: "hydrant_log_backlog_limit_bytes", factory: registry)
             .record(Double(maximumLogBytes))
         cpu = FloatingPointCounter(label: "process_cpu_seconds_total", factory: registry)
+        retriedReads = Counter(label: "hydrant_disk_retried_reads_total", factory: registry)
+        retriedReads.increment(by: 0)
         memory = Gauge(label: "process_resident_memory_bytes", factory: registry)
         files = Gauge(label: "process_open_fds", factory: registry)
         sync = Metrics.Timer(label: "hydrant_log_sync_seconds", factory: registry)
@@ -72,6 +78,11 @@ final class ServerMetrics: Sendable {
             .split(separator: " ").dropFirst().first.flatMap({ Double($0) })
         {
             memory.record(pages * Double(getpagesize()))
+        }
+        let reads = File.retriedReads.load(ordering: .relaxed)
+        countedReads.withLock { counted in
+            retriedReads.increment(by: max(0, reads - counted))
+            counted = max(reads, counted)
         }
         if let open = Descriptors.openCount { files.record(Double(open)) }
     }

@@ -1,4 +1,5 @@
 package import Glibc
+package import Synchronization
 
 /// An open file: positioned reads and writes, each complete or an error.
 ///
@@ -102,6 +103,8 @@ package final class File: Sendable {
     package static let pageBytes = 4096
     /// Pages of one read that are tried one by one: each may take a failing disk seconds.
     private static let mostTriedPages = 64
+    /// How often one that could not be read is tried again.
+    private static let pageAttempts = 3
 
     /// Reads as `read` does, with zeros in the place of what the storage cannot give.
     ///
@@ -120,35 +123,60 @@ package final class File: Sendable {
             let count = Int(min(UInt64(buffer.count), size - min(offset, size)))
             var left = Self.mostTriedPages
             let whole = UnsafeMutableRawBufferPointer(rebasing: buffer[..<count])
-            try salvageParts(whole, at: offset, &left)
-            return (count, error)
+            let isWhole = try salvageParts(whole, at: offset, &left)
+            if isWhole { Self.retriedReads.add(1, ordering: .relaxed) }
+            return (count, isWhole ? nil : error)
         }
     }
 
+    /// Reads that failed, and went well when they were made again: of all files since the process began.
+    package static let retriedReads = Atomic(0)
+
     /// Reads what can be read of a part that as a whole cannot be, by halves, down to single pages.
+    ///
+    /// - Returns: Whether that is all of it.
     private func salvageParts(
         _ buffer: UnsafeMutableRawBufferPointer,
         at offset: UInt64,
         _ left: inout Int
-    ) throws(SystemError) {
+    ) throws(SystemError) -> Bool {
         let page = UInt64(Self.pageBytes)
         let (first, last) = (offset / page, (offset + UInt64(buffer.count) - 1) / page)
         guard last > first, left > 0 else {
             left -= 1
-            buffer.initializeMemory(as: UInt8.self, repeating: 0)
-            return
+            return try salvagePage(buffer, at: offset)
         }
         // Where a page begins, in the middle.
         let cut = Int((first + (last - first + 1) / 2) * page - offset)
+        var isWhole = true
         for part in [0..<cut, cut..<buffer.count] {
             let space = UnsafeMutableRawBufferPointer(rebasing: buffer[part])
             do throws(SystemError) {
                 _ = try read(into: space, at: offset + UInt64(part.lowerBound))
             } catch {
                 guard error.isMediaFailure else { throw error }
-                try salvageParts(space, at: offset + UInt64(part.lowerBound), &left)
+                let isGood = try salvageParts(space, at: offset + UInt64(part.lowerBound), &left)
+                isWhole = isWhole && isGood
             }
         }
+        return isWhole
+    }
+
+    /// Reads a page once more, or a few times: a failure may pass, and what is read as zeros is lost.
+    private func salvagePage(
+        _ buffer: UnsafeMutableRawBufferPointer,
+        at offset: UInt64
+    ) throws(SystemError) -> Bool {
+        for _ in 0..<Self.pageAttempts {
+            do throws(SystemError) {
+                _ = try read(into: buffer, at: offset)
+                return true
+            } catch {
+                guard error.isMediaFailure else { throw error }
+            }
+        }
+        buffer.initializeMemory(as: UInt8.self, repeating: 0)
+        return false
     }
 
     /// Reads up to `count` bytes at `offset`; returns fewer only at the end of the file.

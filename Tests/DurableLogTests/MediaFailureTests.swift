@@ -44,6 +44,30 @@ import Testing
         [UInt8](repeating: UInt8(number + 1), count: Self.frameBytes - 64 - 4)
     }
 
+    @Test(arguments: 1...3)
+    func `a failure that passes costs nothing`(times: Int) async throws {
+        let left = Atomic(0)
+        let harness = try LogHarness(firstSegmentBytes: 32 * 1024, segmentBytes: 32 * 1024) {
+            call,
+            path,
+            bytes in
+            guard call == .read, path.hasSuffix(".segment"), bytes?.isEmpty == false else {
+                return nil
+            }
+            return left.subtract(1, ordering: .relaxed).oldValue > 0 ? EIO : nil
+        }
+        for number in 0..<30 { _ = try await harness.append([record(number)]) }
+        let before = File.retriedReads.load(ordering: .relaxed)
+        for reopens in [false, true] {
+            left.store(times, ordering: .relaxed)
+            if reopens { try harness.reopen() }
+            let (records, damaged) = try harness.read()
+            #expect(records == (0..<30).map { record($0) })
+            #expect(damaged.isEmpty)
+        }
+        #expect(File.retriedReads.load(ordering: .relaxed) > before)
+    }
+
     @Test(arguments: [false, true])
     func `a page that cannot be read costs what it holds, and nothing else`(
         reopens: Bool

@@ -26,6 +26,7 @@ from transform_programs import IDENTITY, Programs
 from transforms import lambda_arn, lambda_processor, processing
 from warehouse import Postgres
 from warehouse_streams import redshift_destination
+from waiting import wait_until
 
 pytest_plugins = ["search_fixtures", "warehouse_fixtures"]
 
@@ -640,6 +641,8 @@ def test_beside_a_running_server_it_changes_nothing(setup, make_hydrant):
     put(hydrant.client(), stream, b"before")
     names = ("--data-dir", str(hydrant.data), "--port", str(hydrant.port))
     hydrant.wait_for_log("delivered")
+    in_flight = hydrant.data / "streams" / f"{stream}.stream" / "in-flight"
+    wait_until(lambda: not list(in_flight.iterdir()), "the end of the buffer")
     said = hydrant.log()
     checked = setup.check(*names)
     assert checked.failures == []
