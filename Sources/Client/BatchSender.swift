@@ -35,7 +35,7 @@ package struct BatchSender: Sendable {
         var rest = batch
         var delays = RetryDelays(base: .milliseconds(100), cap: .seconds(5))
         var generator = SystemRandomNumberGenerator()
-        var firstFailure: Timestamp?
+        var firstFailure: ContinuousClock.Instant?
         while !rest.isEmpty {
             let failure: FirehoseClient.Failure
             do {
@@ -50,15 +50,17 @@ package struct BatchSender: Sendable {
                 guard error.isTransient else { throw error }
                 failure = error
             }
-            let now = time.now()
+            let now = time.instant()
             let end = (firstFailure ?? now) + retryDuration
             guard now < end else { throw failure }
             if firstFailure == nil { retrying(failure) }
             firstFailure = firstFailure ?? now
             let next = min(end, now + delays.next(using: &generator))
-            while time.now() < next {
+            while true {
+                let left = time.instant().duration(to: next)
+                guard left > .zero else { break }
                 guard !isStopped() else { throw failure }
-                try await time.sleep(until: min(next, time.now() + .milliseconds(200)))
+                try await time.sleep(for: min(left, .milliseconds(200)))
             }
         }
     }

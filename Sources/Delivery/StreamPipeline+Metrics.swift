@@ -2,7 +2,7 @@ package import Records
 internal import Synchronization
 
 extension StreamPipeline {
-    /// When the oldest record arrived that the pipeline has to deliver and is not done with.
+    /// Since when the oldest record waits that the pipeline has to deliver and is not done with, steady.
     package var oldestPending: Timestamp? {
         guard !isParked, !hasPassed(context.log.tail) else { return nil }
         return machine.withLock { $0.oldestUnsettled }
@@ -31,7 +31,7 @@ extension StreamPipeline {
                 waiting: waiting,
                 bufferBytes: bounds.bytes(waiting: waiting)
             ),
-            now: context.time.now()
+            now: context.time.steady()
         )
     }
 }

@@ -145,9 +145,13 @@ package final class StreamPipeline: Sendable {
             try context.log.arrival(after: mark)
         }
         let (now, steady) = (context.time.now(), context.time.steady())
-        // What was transformed has waited before. The stamp of a clock that was ahead holds nothing up.
-        let waited = context.role == .outcome ? .zero : max(.zero, now - (arrival ?? now))
-        machine.withLock { $0.arrivalFound(arrival ?? now, since: steady - waited) }
+        // The stamp of a clock that was ahead holds nothing up.
+        let age = max(.zero, now - (arrival ?? now))
+        // What was transformed has waited before.
+        let waited = context.role == .outcome ? .zero : age
+        machine.withLock {
+            $0.arrivalFound(arrival ?? now, since: steady - waited, age: age, now: steady)
+        }
     }
 
     private func seal(

@@ -204,7 +204,7 @@ package final class StreamRegistry: DeliveryStreamRegistry, RecordAppender, Send
     /// Streams whose oldest undelivered record is older than what their buffers wait for and `bound`
     /// together, in the order of their names.
     package func lateStreams(bound: Duration) -> [LateStream] {
-        let now = environment.time.now()
+        let now = environment.time.steady()
         let all = entries.withLock { entries in
             entries.compactMap { name, entry in
                 if case .active(let active) = entry { (name, active.delivery) } else { nil }

@@ -69,7 +69,8 @@ final class HTTPHandler: ChannelInboundHandler {
     func channelInactive(context: ChannelHandlerContext) {
         isGone = true
         watch?.cancel()
-        releaseMemory()
+        // What a service works on is in memory until it has answered.
+        if case .answering = state {} else { releaseMemory() }
         context.fireChannelInactive()
     }
 

@@ -168,6 +168,34 @@ import Testing
         await harness.stop()
     }
 
+    @Test(arguments: LogKind.allCases, [-25, 25])
+    func `a stream is late by the time that its records wait, not by a clock that is set`(
+        logs: LogKind,
+        hours: Int
+    ) async throws {
+        let store = ScriptedStore { _, _ in Self.failure }
+        let harness = try await DeliveryHarness(store, logs: logs)
+        try await harness.create(interval: 60)
+        func late() -> [String] {
+            harness.registry.lateStreams(bound: .seconds(300)).map(\.stream)
+        }
+        try await harness.put([[1]])
+        await harness.time.whenSleepers()
+        harness.time.set(by: .seconds(3600 * hours))
+        #expect(late().isEmpty)
+        harness.time.advance(by: .seconds(60))
+        await store.whenPuts(1)
+        #expect(late().isEmpty)
+        // What is behind a buffer on its way began to wait after it.
+        try await harness.put([[2]])
+        await harness.time.whenSleepers()
+        #expect(late().isEmpty)
+        await harness.time.whenSleepers()
+        harness.time.advance(by: .seconds(301))
+        #expect(late() == ["s"])
+        await harness.stop()
+    }
+
     @Test(arguments: LogKind.allCases)
     func `what is put while the clock is wrong has that time alone, and order is the numbers'`(
         logs: LogKind

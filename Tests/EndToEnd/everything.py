@@ -18,7 +18,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from background import InBackground
-from buckets import FolderBucket
+from buckets import FolderBucket, ObjectKey
 from master_keys import MANAGED, SSE, fresh_master_key, write_master_keys
 from server import Hydrant
 from streams import ROLE_ARN, destination
@@ -477,6 +477,7 @@ class Judge:
         except WaitedTooLong:
             pass
         verdict = self._look()
+        self._look_at_order(verdict)
         self._look_at_streams(verdict)
         return verdict
 
@@ -485,6 +486,24 @@ class Judge:
         names = "hydrant_(?:buffers_in_flight|log_backlog_bytes)"
         values = re.findall(rf"^{names}\{{[^}}]*\}} (\S+)$", text, re.MULTILINE)
         return all(float(each) == 0 for each in values)
+
+    def _look_at_order(self, verdict: Verdict) -> None:
+        """Records of one producer are in the order in which it put them, by the objects' UUIDs."""
+        for stream, name in [(each, each) for each in (PLAIN, SEALED, TRANSFORMED)] + [
+            (TRANSFORMED, f"{TRANSFORMED}-backup")
+        ]:
+            bucket = FolderBucket(self._buckets, name)
+            keys = [key for key in bucket.keys() if not key.startswith(FAILED_FOLDERS)]
+            last, last_key = -1, ""
+            for key in sorted(keys, key=lambda key: ObjectKey.parse(key, stream).uuid):
+                for match in RECORD.finditer(bucket.content(key)):
+                    number = int(match[2])
+                    if number < last:
+                        verdict.wrong.append(
+                            f"{name}: {number} of {key} comes behind {last} of {last_key}"
+                        )
+                        break
+                    last, last_key = number, key
 
     def _found(self, name: str) -> Found:
         return Found().read(FolderBucket(self._buckets, name))

@@ -1,5 +1,6 @@
 import Egress
 import HTTPServer
+import NIOCore
 import Records
 import Synchronization
 import TestSupport
@@ -198,6 +199,41 @@ private final class Flag: Sendable {
                 HTTPRequest(method: "POST", url: "http://127.0.0.1:\(port)/", body: .bytes([0x61]))
             )
             #expect(response.status == 200)
+        }
+    }
+
+    @Test func `a body that is worked on keeps its memory, also when its client is gone`()
+        async throws
+    {
+        // Room for two bodies at a time, beside small ones.
+        let limits = HTTPServerLimits(
+            maximumBodiesInMemoryBytes: Limits.maximumRequestBodyBytes
+        )
+        try await withServer(limits) { service, port, client in
+            var arrivals = service.arrivals.stream.makeAsyncIterator()
+            let body = String(repeating: "x", count: 8_000_000)
+            let request = Self.head("Content-Length: 8000000\r\n\r\n") + body
+            service.answers.close()
+            for _ in 0..<2 {
+                let gone = try await connectToReset(port)
+                try await gone.writeAndFlush(ByteBuffer(string: request))
+                await arrivals.next()
+                try await gone.close()
+            }
+            let third = Task {
+                try await exchange(port, [request]) { $0.contains("said:") }
+            }
+            // The server has noticed all once it answers these.
+            for _ in 0..<50 {
+                let url = "http://127.0.0.1:\(port)/health"
+                let health = try await client.send(HTTPRequest(method: "GET", url: url))
+                #expect(health.status == 200)
+            }
+            #expect(service.bodies.count == 2)
+            service.answers.open()
+            let answer = try await third.value
+            #expect(answer.contains("200 OK"))
+            #expect(service.bodies.count == 3)
         }
     }
 

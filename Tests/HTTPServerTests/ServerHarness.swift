@@ -1,5 +1,6 @@
 import Egress
 import Foundation
+import Glibc
 import HTTPServer
 import Logging
 import NIOCore
@@ -8,6 +9,26 @@ import Records
 import Synchronization
 import TestSupport
 
+/// Lets threads pass, unless it is closed.
+final class Gate: Sendable {
+    private let isClosed = Mutex(false)
+    private let opened = DispatchSemaphore(value: 0)
+
+    func close() { isClosed.withLock { $0 = true } }
+
+    func open() {
+        isClosed.withLock { $0 = false }
+        opened.signal()
+    }
+
+    func pass() {
+        guard isClosed.withLock({ $0 }) else { return }
+        // A test that never opens it fails, and does not hang.
+        _ = opened.wait(timeout: .now() + 10)
+        opened.signal()
+    }
+}
+
 /// Says what it was told, and who may hear it.
 final class EchoService: HTTPService {
     static let name = "echo"
@@ -15,6 +36,10 @@ final class EchoService: HTTPService {
 
     private let prefix: String
     private let said = Mutex<[String]>([])
+    /// Holds answers back until somebody says so.
+    let answers = Gate()
+    /// Told of each request that came.
+    let arrivals = AsyncStream.makeStream(of: Void.self)
 
     init(prefix: String = "Echo") { self.prefix = prefix }
 
@@ -35,6 +60,7 @@ final class EchoService: HTTPService {
     ) {
         let text = String(buffer: request.body)
         said.withLock { $0.append(text) }
+        arrivals.continuation.yield()
         let isAllowed = request.caller.allows("echo:Say", on: text)
         let answer =
             isAllowed
@@ -42,7 +68,8 @@ final class EchoService: HTTPService {
             : "\(request.caller.accessKeyID) may not say \(text)"
         let allocator = request.allocator
         // On another thread, as logs do.
-        DispatchQueue.global().async {
+        DispatchQueue.global().async { [answers] in
+            answers.pass()
             done({ Self.answer(isAllowed ? 200 : 400, answer, allocator) })
         }
     }
@@ -114,6 +141,15 @@ func withServer(
     client.shutDown()
     running.cancel()
     try await running.value
+}
+
+/// A connection that is reset when it is closed, as that of a program that was killed.
+func connectToReset(_ port: Int) async throws -> any Channel {
+    let channel = try await ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)
+        .connect(host: "127.0.0.1", port: port).get()
+    let provider = channel as? any SocketOptionProvider
+    try await provider?.setSoLinger(linger(l_onoff: 1, l_linger: 0)).get()
+    return channel
 }
 
 /// Sends bytes on a connection of its own and gives all that comes back until the server closes it,

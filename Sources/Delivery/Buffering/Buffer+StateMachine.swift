@@ -11,14 +11,14 @@ package struct BufferStateMachine: Sendable {
         var end: LogMark
         var isJournalled = true
         var isSettled = false
-        /// When its oldest record arrived; nil where that is not known.
-        var arrival: Timestamp?
+        /// Since when its oldest record waits, steady; nil where that is not known.
+        var since: Timestamp?
         /// See `BufferCut.order`.
         var order: Timestamp?
 
         /// One that the journal has.
         package init(_ entry: JournalEntry) {
-            self.init(sequence: entry.sequence, end: entry.end, arrival: entry.plan.arrival)
+            self.init(sequence: entry.sequence, end: entry.end, since: entry.firstAttempt)
             order = entry.plan.order
         }
 
@@ -26,12 +26,12 @@ package struct BufferStateMachine: Sendable {
             sequence: UInt64,
             end: LogMark,
             isJournalled: Bool = true,
-            arrival: Timestamp? = nil
+            since: Timestamp? = nil
         ) {
             self.sequence = sequence
             self.end = end
             self.isJournalled = isJournalled
-            self.arrival = arrival
+            self.since = since
         }
     }
 
@@ -42,8 +42,10 @@ package struct BufferStateMachine: Sendable {
     private var tail: LogMark
     /// When the first record behind `start` arrived; nil until it was looked up.
     private var oldestArrival: Timestamp?
-    /// When its buffer began to wait.
+    /// When its buffer began to wait, steady.
     private var waitingSince: Timestamp?
+    /// Since when the record waits for its delivery, steady.
+    private var oldestSince: Timestamp?
     /// Up to here nothing waits for its buffer to be full.
     private var flushed: LogMark?
     private var inFlight: [InFlight]
@@ -130,9 +132,19 @@ package struct BufferStateMachine: Sendable {
     /// - Parameters:
     ///   - arrival: What the clock said then, be it right or wrong.
     ///   - since: When the buffer began to wait, steady.
-    package mutating func arrivalFound(_ arrival: Timestamp, since: Timestamp) {
+    ///   - age: How long the record waits for its delivery, as far as the clock tells.
+    ///   - now: Steady.
+    package mutating func arrivalFound(
+        _ arrival: Timestamp,
+        since: Timestamp,
+        age: Duration = .zero,
+        now: Timestamp = Timestamp(milliseconds: .max)
+    ) {
         oldestArrival = arrival
         waitingSince = since
+        // It came behind those of the buffer before, whatever somebody has set the clock to since.
+        let mine = min(since, now - age)
+        oldestSince = max(mine, inFlight.last?.since ?? mine)
     }
 
     /// What is before a mark goes out now; what comes behind it waits as ever.
@@ -146,9 +158,10 @@ package struct BufferStateMachine: Sendable {
     /// How many buffers are sealed and not settled.
     var unsettled: Int { inFlight.count { !$0.isSettled } }
 
-    /// When the oldest record arrived that is not settled; nil for none, and where it is not known yet.
-    var oldestUnsettled: Timestamp? {
-        (inFlight.filter { !$0.isSettled }.map(\.arrival) + [oldestArrival])
+    /// Since when the oldest record waits that is not settled, steady; nil for none, and where it is not
+    /// known yet.
+    package var oldestUnsettled: Timestamp? {
+        (inFlight.filter { !$0.isSettled }.map(\.since) + [oldestSince])
             .compactMap(\.self).min()
     }
 
@@ -166,13 +179,14 @@ package struct BufferStateMachine: Sendable {
                 sequence: sequence,
                 end: end,
                 isJournalled: bounds.isJournalled,
-                arrival: oldestArrival
+                since: oldestSince
             )
         )
         nextSequence = max(nextSequence, sequence) + 1
         start = end
         oldestArrival = nil
         waitingSince = nil
+        oldestSince = nil
     }
 
     /// What a settlement allows.
