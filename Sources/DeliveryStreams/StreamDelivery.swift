@@ -262,8 +262,10 @@ final class StreamDelivery: Sendable {
         }
     }
 
-    /// The age of the oldest record that is not delivered, and how long buffers wait before they are
-    /// sent; nil where nothing waits. `now` is steady.
+    /// How long the oldest record that is not delivered waits, and how long buffers do before they are
+    /// sent; nil where nothing waits.
+    ///
+    /// `now` is steady.
     func freshness(now: Timestamp) -> (age: Duration, interval: Duration)? {
         let all = pipelines
         guard let oldest = all.compactMap(\.oldestPending).min() else { return nil }
