@@ -94,8 +94,14 @@ extension StreamRegistry {
                 "a stream's configuration cannot be changed",
                 metadata: ["stream": "\(name)", "error": "\(error)"]
             )
-            throw FirehoseError(.serviceUnavailable, "The change could not be stored.")
+            throw Self.failure("The change of the stream \(name) could not be stored", error)
         }
+    }
+
+    /// What a client is told of a failure of the storage; where files lie is the operator's to know.
+    static func failure(_ what: String, _ error: any Error) -> FirehoseError {
+        let cause = (error as? any ShortageError)?.shortage
+        return FirehoseError(.serviceUnavailable, what + (cause.map { ": \($0)." } ?? "."))
     }
 
     /// Changes of other streams go on while a backup ends that the change must wait for.

@@ -265,7 +265,7 @@ package final class StreamRegistry: DeliveryStreamRegistry, RecordAppender, Send
                 "a stream cannot be created",
                 metadata: ["stream": "\(name)", "error": "\(error)"]
             )
-            throw FirehoseError(.serviceUnavailable, "The stream could not be stored.")
+            throw Self.failure("The stream \(name) could not be stored", error)
         }
     }
 

@@ -78,7 +78,7 @@ extension LogOptions {
 }
 
 /// A log that cannot be opened or read, and why.
-package enum LogError: StoredFormatError, CustomStringConvertible {
+package enum LogError: StoredFormatError, ShortageError, CustomStringConvertible {
     /// A file of a later format: this program is too old for the folder.
     case otherVersion(path: String, version: UInt32)
     /// A checkpoint of which no slot can be read: where its reader stood is not known.
@@ -91,6 +91,11 @@ package enum LogError: StoredFormatError, CustomStringConvertible {
     /// See the protocol.
     package var isOfLaterVersion: Bool {
         if case .otherVersion = self { true } else { false }
+    }
+
+    /// See the protocol.
+    package var shortage: String? {
+        if case .system(let error) = self { error.shortage } else { nil }
     }
 
     package var description: String {

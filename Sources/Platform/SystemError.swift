@@ -1,7 +1,13 @@
 internal import Glibc
 
+/// An error that can come of what the system has too little of.
+package protocol ShortageError: Error {
+    /// What that is, for whoever is refused because of it; nil for other failures.
+    var shortage: String? { get }
+}
+
 /// A system call that failed: which, on what, and why.
-package struct SystemError: Error, Equatable, CustomStringConvertible {
+package struct SystemError: ShortageError, Equatable, CustomStringConvertible {
     /// The calls whose failures are told apart (and can be injected in tests).
     package enum Call: String, Sendable {
         case open
@@ -39,6 +45,12 @@ package struct SystemError: Error, Equatable, CustomStringConvertible {
 
     /// True where the disk, or what this user may use of it, is full.
     package var isDiskFull: Bool { code == ENOSPC || code == EDQUOT }
+
+    /// See the protocol.
+    package var shortage: String? {
+        if isDiskFull { return "the server's disk is full" }
+        return isOutOfDescriptors ? "the server has as many files open as it may" : nil
+    }
 
     /// True where the process, or the system, has as many files open as it may.
     package var isOutOfDescriptors: Bool { code == EMFILE || code == ENFILE }

@@ -27,6 +27,35 @@ import Testing
         await harness.stop()
     }
 
+    @Test(
+        arguments: [
+            (EMFILE, "could not be stored: the server has as many files open as it may."),
+            (ENOSPC, "could not be stored: the server's disk is full."),
+            (EIO, "could not be stored."),
+        ]
+    )
+    func `what the storage refuses is refused with its reason`(
+        code: Int32,
+        words: String
+    ) async throws {
+        let harness = try await DeliveryHarness(ScriptedStore())
+        try await harness.create("there")
+        let fault = SystemFaults.install(below: harness.folder("data")) { call, path, _ in
+            call == .open && path.hasSuffix("stream.json.new") ? code : nil
+        }
+        defer { fault.remove() }
+        let refused = await #expect(throws: FirehoseError.self) {
+            try await harness.create("new")
+        }
+        #expect(refused?.code == .serviceUnavailable)
+        #expect(refused?.message == "The stream new \(words)")
+        let unchanged = await #expect(throws: FirehoseError.self) {
+            try await harness.registry.update("there") { $0.tags = [] }
+        }
+        #expect(unchanged?.message == "The change of the stream there \(words)")
+        await harness.stop()
+    }
+
     @Test func `a stream without a bucket for its failed records is refused by name`() async throws
     {
         let harness = try await DeliveryHarness(ScriptedStore())
