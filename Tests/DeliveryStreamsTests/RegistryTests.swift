@@ -41,7 +41,7 @@ import Testing
         let harness = try await DeliveryHarness(ScriptedStore())
         try await harness.create("there")
         let fault = SystemFaults.install(below: harness.folder("data")) { call, path, _ in
-            call == .open && path.hasSuffix("stream.json.new") ? code : nil
+            call == .open && path.contains("stream.json") ? code : nil
         }
         defer { fault.remove() }
         let refused = await #expect(throws: FirehoseError.self) {
@@ -50,7 +50,7 @@ import Testing
         #expect(refused?.code == .serviceUnavailable)
         #expect(refused?.message == "The stream new \(words)")
         let unchanged = await #expect(throws: FirehoseError.self) {
-            try await harness.registry.update("there") { $0.tags = [] }
+            try await harness.registry.update("there") { $0.version += 1 }
         }
         #expect(unchanged?.message == "The change of the stream there \(words)")
         await harness.stop()
