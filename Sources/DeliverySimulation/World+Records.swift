@@ -126,7 +126,7 @@ extension World {
         let asked = places.map { records[$0] }
         if let isThere = outside.look(for: asked.map(\.1), &random) {
             for place in machine.looked(isThere) { work.unwritten.insert(records[place].0) }
-        } else if !machine.lookFailed(now: now) {
+        } else if !machine.lookFailed(isFinal: random.chance(8), now: now) {
             outside.doubtful.formUnion(asked.map(\.1))
         }
     }

@@ -10,6 +10,8 @@ package final class LogStore: RecordLogs, Sendable {
     private let pool: SegmentPool
     private let files: SegmentFiles
     private let threads: WorkerThreads
+    /// Has one idle log after the other give back what it took, and so takes little from others.
+    private let upkeep = WorkerThreads(count: 1)
     private let encryptionSpaces = EncryptionSpaces()
     private let logger: Logger
 
@@ -73,6 +75,8 @@ package final class LogStore: RecordLogs, Sendable {
 
     /// Closes the files of logs that were not used since the last call, and gives back the disk space of
     /// those that are idle and delivered.
+    ///
+    /// Blocks.
     package func tidy() {
         for log in logs.withLock({ $0.compactMap(\.log) }) { log.tidy() }
         files.closeUnused()
@@ -81,7 +85,9 @@ package final class LogStore: RecordLogs, Sendable {
     /// Calls `tidy` now and then, until the task is cancelled.
     package func keepTidy() async {
         let interval = Duration.seconds(Limits.logTidySeconds)
-        while (try? await options.time.sleep(for: interval)) != nil { tidy() }
+        while (try? await options.time.sleep(for: interval)) != nil {
+            do { try await upkeep.run { _ in self.tidy() } } catch { return }
+        }
     }
 
     package func remove(_ name: String) throws(SystemError) { try Folder.remove(name) }
@@ -97,5 +103,8 @@ package final class LogStore: RecordLogs, Sendable {
     }
 
     /// Ends the threads; every log must be closed.
-    package func shutDown() { threads.close() }
+    package func shutDown() {
+        upkeep.close()
+        threads.close()
+    }
 }

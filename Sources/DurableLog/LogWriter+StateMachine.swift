@@ -61,6 +61,15 @@ struct LogWriterStateMachine<Item> {
         return group
     }
 
+    /// Begins work on the files that is no group, where nothing else is under way; `groupEnded` ends it.
+    ///
+    /// What arrives meanwhile waits for it, and so does a close.
+    mutating func beginUpkeep() -> Bool {
+        guard case .resting = state else { return false }
+        state = .writing
+        return true
+    }
+
     enum GroupEndAction: Equatable {
         case writeNext
         case rest

@@ -100,8 +100,11 @@ final class SegmentFiles: Sendable {
             return try File(path, mode)
         } catch {
             guard error.isOutOfDescriptors else { throw error }
-            for file in entries.withLock({ $0.compactMap(\.file) }) { file.close() }
-            entries.withLock { $0 = [] }
+            let others = entries.withLock { entries in
+                defer { entries = [] }
+                return entries.compactMap(\.file)
+            }
+            for other in others { other.close() }
             return try File(path, mode)
         }
     }

@@ -63,6 +63,11 @@ extension StreamLog {
         let group = queue.withLock { $0.takeGroup() }
         let results = writer.withLock { writer in write(group, &writer) }
         for (pending, result) in zip(group, results) { pending.completion(result) }
+        groupEnded()
+    }
+
+    /// Sees that what waited meanwhile is written, or the log is closed.
+    func groupEnded() {
         switch queue.withLock({ $0.groupEnded() }) {
         case .writeNext: threads.submit { self.writeGroup() }
         case .rest: break

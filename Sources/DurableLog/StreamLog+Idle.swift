@@ -7,13 +7,17 @@ internal import Synchronization
 extension StreamLog {
     /// Lets go of the disk space of a log to which nothing was appended since the last call, and whose
     /// records are all delivered.
+    ///
+    /// Blocks.
     func tidy() {
         let wasActive = durable.withLock { tail in
             defer { tail.isActive = false }
             return tail.isActive
         }
-        guard !wasActive, hasSurplus else { return }
-        threads.submit { self.shrink() }
+        guard !wasActive, hasSurplus, queue.withLock({ $0.beginUpkeep() }) else { return }
+        let isDone = writer.withLock { shrink(&$0) }
+        if isDone { releasePassedSegments() }
+        groupEnded()
     }
 
     /// Whether all is delivered, and what its segments take is more than an idle log needs.
@@ -27,26 +31,21 @@ extension StreamLog {
     }
 
     /// Begins a small segment where the log ends; those before it have all been passed.
-    private func shrink() {
-        let isDone = writer.withLock { writer in
-            // An append may have come in between.
-            guard !durable.withLock(\.isActive), hasSurplus, options.isInPlace() else {
-                return false
-            }
-            do throws(SystemError) {
-                let segment = try maker.makeSmallest(at: writer.end)
-                writer.segmentCount = 0
-                goOn(in: segment, &writer)
-                return true
-            } catch {
-                writer.current = nil
-                logger.debug(
-                    "an idle log keeps its segments",
-                    metadata: ["folder": "\(folder)", "error": "\(error)"]
-                )
-                return false
-            }
+    private func shrink(_ writer: inout Writer) -> Bool {
+        guard hasSurplus, options.isInPlace() else { return false }
+        do throws(SystemError) {
+            let segment = try maker.makeSmallest(at: writer.end)
+            writer.segmentCount = 0
+            goOn(in: segment, &writer)
+            return true
+        } catch {
+            // Before that, the segment that grows is as it was: it has its place on a disk that is full.
+            if [.rename, .syncFolder].contains(error.call) { writer.current = nil }
+            logger.debug(
+                "an idle log keeps its segments",
+                metadata: ["folder": "\(folder)", "error": "\(error)"]
+            )
+            return false
         }
-        if isDone { releasePassedSegments() }
     }
 }

@@ -50,7 +50,7 @@ extension LogRecovery {
         try LogError.catching { () throws(SystemError) in
             try openSegments(folder, files, isReadOnly)
         }
-        try readHeaders()
+        try readHeaders(knownIdentity)
         try LogError.catching { () throws(SystemError) in
             try findEnd()
             if !isReadOnly { try segments.last?.file.open().sync() }
@@ -93,13 +93,15 @@ extension LogRecovery {
         }
     }
 
-    private mutating func readHeaders() throws(LogError) {
+    private mutating func readHeaders(_ knownIdentity: UInt64?) throws(LogError) {
         for (index, segment) in segments.enumerated() {
             let bytes = try LogError.catching { () throws(SystemError) in
                 try segment.file.salvage(SegmentHeader.usedBytes, at: 0).bytes
             }
             switch SegmentHeader.decode(bytes) {
-            case .valid(let header) where header.base.position.offset == segment.base:
+            case .valid(let header)
+            where header.base.position.offset == segment.base
+                && knownIdentity ?? header.logIdentity == header.logIdentity:
                 logIdentity = header.logIdentity
                 segments[index].generation = header.generation
                 end = header.base

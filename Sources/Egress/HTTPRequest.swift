@@ -125,6 +125,9 @@ package struct EgressError: Error, Sendable, Hashable, CustomStringConvertible {
     package var kind: Kind
     /// What curl says.
     package var message: String
+    /// Whether some of the request's body was sent, if only in an attempt that curl has made anew: on a
+    /// connection that was kept open, and had ended.
+    package var hasSent = false
 
     /// An error.
     package init(kind: Kind, message: String) {
@@ -138,7 +141,8 @@ package struct EgressError: Error, Sendable, Hashable, CustomStringConvertible {
 extension EgressError {
     /// Whether the peer may have done what it was asked to.
     package var mayHaveArrived: Bool {
-        switch kind {
+        if hasSent { return true }
+        return switch kind {
         case .unresolved, .unreachable, .tls, .bodyUnreadable: false
         case .timeout, .connectionLost, .responseTooLarge, .responseRefused, .other: true
         }

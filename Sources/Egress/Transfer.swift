@@ -10,6 +10,7 @@ final class Transfer: @unchecked Sendable {
     private let continuation: CheckedContinuation<HTTPResponse, any Error>
     private var headerList: UnsafeMutablePointer<curl_slist>?
     private var sent: UInt64 = 0
+    private var hasSent = false
     private var headers: [(name: String, value: String)] = []
     private var body: [UInt8] = []
     private var received = 0
@@ -100,6 +101,7 @@ final class Transfer: @unchecked Sendable {
                 )
             }
             sent += UInt64(count)
+            hasSent = hasSent || count > 0
             return count
         case .source(let source, let total):
             let most = Int(min(UInt64(space.count), total - sent))
@@ -116,6 +118,7 @@ final class Transfer: @unchecked Sendable {
                     return nil
                 }
                 sent += UInt64(count)
+                hasSent = hasSent || count > 0
                 return count
             } catch {
                 failure = EgressError(kind: .bodyUnreadable, message: "\(error)")
@@ -168,9 +171,9 @@ final class Transfer: @unchecked Sendable {
         guard result == CURLE_OK else {
             let text = String(cString: errorText)
             let message = text.isEmpty ? String(cString: curl_easy_strerror(result)) : text
-            return continuation.resume(
-                throwing: failure ?? EgressError(kind: .init(result), message: message)
-            )
+            var error = failure ?? EgressError(kind: .init(result), message: message)
+            error.hasSent = hasSent
+            return continuation.resume(throwing: error)
         }
         var status = 0
         hydrant_get_long(easy, CURLINFO_RESPONSE_CODE, &status)

@@ -68,10 +68,13 @@ struct Storage {
                     + "FILE or HYDRANT_MASTER_KEY"
             )
         }
+        let segmentBytes = UInt64(settings.records.logSegmentKilobytes) * 1024
         logs = try LogStore(
             spareFolder: folder.spareSegments,
             options: LogOptions(
                 durability: settings.records.durability,
+                firstSegmentBytes: min(Limits.firstSegmentBytes, segmentBytes / 4),
+                segmentBytes: segmentBytes,
                 maximumLogBytes: settings.records.maxLogBytes,
                 isInPlace: { [folder] in folder.isInPlace },
                 masterKeys: masterKeys,

@@ -48,12 +48,26 @@ struct RecordOptions: ParsableArguments {
     @Option(help: "Bytes that one stream may hold undelivered; beyond them puts get \"Slow down.\"")
     var maxLogBytes = Limits.defaultMaximumLogBytesPerStream
 
+    @Option(
+        help: ArgumentHelp(
+            "Kilobytes of a segment of a stream's log, 64 to 1048576.",
+            discussion: """
+                A segment is let go when all of it is delivered. The first two of a stream are \
+                smaller.
+                """
+        )
+    )
+    var logSegmentKilobytes = Int(Limits.segmentBytes / 1024)
+
     func validate() throws {
         guard (1...9).contains(compressionLevel) else {
             throw ValidationError("--compression-level is 1 to 9")
         }
         guard (0...1_000_000_000).contains(freshnessBound) else {
             throw ValidationError("--freshness-bound is 0 seconds or more")
+        }
+        guard (64...1_048_576).contains(logSegmentKilobytes) else {
+            throw ValidationError("--log-segment-kilobytes is 64 to 1048576")
         }
         guard s3RetryDuration >= 0 else {
             throw ValidationError("--s3-retry-duration is 0 seconds or more")

@@ -83,7 +83,7 @@ package enum Limits {
     /// Segments of all streams that are open at a time, where the limit on open files allows for it.
     package static let maximumOpenSegments = 1024
     /// How often it is looked for logs that are idle.
-    package static let logTidySeconds = 10
+    package static let logTidySeconds = 2
     /// Used segments kept for reuse, all streams together.
     package static let maximumSpareSegments = 4
     /// Newest segments of a stream that may stay in the page cache: room for the largest buffer,
@@ -147,6 +147,8 @@ package enum Limits {
     /// How long a destination is asked at the most which of some records it holds, before they are given
     /// up; a stream's own retry duration where that is shorter.
     package static let maximumLookSeconds = 300
+    /// How long a request that was given up may still be under way, before it is asked what came of it.
+    package static let lookPauseSeconds = 10
     /// How long a destination that asked to be left alone for long is, while delivery is paused.
     package static let maximumPausedSeconds = 30
     /// Records that are not delivered, of those that a journal entry says are behind: more are not told

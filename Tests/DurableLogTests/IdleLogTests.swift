@@ -1,6 +1,8 @@
+import Glibc
 import Logging
 import Platform
 import Records
+import Synchronization
 import TestSupport
 import Testing
 
@@ -12,11 +14,11 @@ import Testing
         try harness.segmentFiles.reduce(0) { try $0 + File($1, .read).size() }
     }
 
-    /// Runs what is queued on the log's threads.
+    /// A look for what is idle.
     private func tidy(_ harness: LogHarness) async throws {
-        harness.store.tidy()
-        // Groups and what `tidy` asks for take the writer's lock one after the other.
+        // A group's appends are answered before its turn ends.
         try await harness.waitForThreads()
+        harness.store.tidy()
     }
 
     private func fill(_ harness: LogHarness) async throws {
@@ -131,6 +133,62 @@ import Testing
         await #expect(throws: FirehoseError.self) { _ = try await harness.append([[2]]) }
         _ = try await harness.append([[3]])
         #expect(try harness.segmentFiles.count == 1)
+    }
+
+    /// Each system call of it in turn, with a crash behind it or without.
+    @Test(arguments: [false, true])
+    func `a failure while space is given back loses nothing`(crashes: Bool) async throws {
+        for number in 0..<40 {
+            let left = Atomic(-1)
+            let harness = try LogHarness { call, _, _ in
+                guard left.load(ordering: .relaxed) >= 0 else { return nil }
+                return left.subtract(1, ordering: .relaxed).oldValue == 0 ? EIO : nil
+            }
+            try await fill(harness)
+            try harness.move(to: harness.log.tail)
+            let tail = harness.log.tail
+            try await tidy(harness)
+            left.store(number, ordering: .relaxed)
+            try await tidy(harness)
+            let wasLast = left.exchange(-1, ordering: .relaxed) >= 0
+            if crashes { try harness.reopen() }
+            #expect(harness.log.tail == tail)
+            let receipt = try await harness.append([[1], [2]])
+            #expect(receipt.number(ofRecord: 0) == RecordNumber(tail.records))
+            try harness.reopen()
+            #expect(try harness.read().records == [[1], [2]])
+            if wasLast {
+                #expect(number > 4, "it makes calls")
+                return
+            }
+        }
+        Issue.record("it makes calls without end")
+    }
+
+    @Test func `a disk that is full leaves an idle log the place that it has`() async throws {
+        let isFull = Atomic(false)
+        let harness = try LogHarness { call, _, _ in
+            call == .allocate && isFull.load(ordering: .relaxed) ? ENOSPC : nil
+        }
+        try await fill(harness)
+        try harness.move(to: harness.log.tail)
+        isFull.store(true, ordering: .relaxed)
+        for _ in 0..<3 { try await tidy(harness) }
+        _ = try await harness.append([[1]])
+        #expect(try harness.read().records == [[1]])
+    }
+
+    @Test func `a log that is closed is left alone`() async throws {
+        let harness = try LogHarness()
+        try await fill(harness)
+        try harness.move(to: harness.log.tail)
+        try await tidy(harness)
+        await harness.log.close()
+        try Folder.remove(harness.folder("log"))
+        // As another log of the name has.
+        try Folder.create(harness.folder("log"))
+        try await tidy(harness)
+        #expect(try Folder.list(harness.folder("log")).isEmpty)
     }
 
     /// All that a log does, in any order, with looks for idle ones in between.

@@ -112,6 +112,35 @@ import Testing
         client.shutDown()
     }
 
+    @Test func `a request that was sent may have arrived, though the next connection is refused`()
+        async throws
+    {
+        let server = try await RawServer { text in
+            guard let end = text.range(of: "\r\n\r\n") else { return nil }
+            let body = text[end.upperBound...]
+            guard body.utf8.count == 4 else { return nil }
+            // Read, and dead: as a node that dies when it has done what it was asked to.
+            return body == "last" ? .closeAndStop : .answer(Self.ok)
+        }
+        let client = HTTPClient()
+        func send(_ body: String) async throws {
+            _ = try await client.send(
+                HTTPRequest(
+                    method: "POST",
+                    url: "http://127.0.0.1:\(server.port)/",
+                    body: .bytes(Array(body.utf8))
+                )
+            )
+        }
+        try await send("once")
+        let error = await #expect(throws: EgressError.self) { try await send("last") }
+        #expect(error?.mayHaveArrived == true)
+        let next = await #expect(throws: EgressError.self) { try await send("gone") }
+        #expect(next?.kind == .unreachable)
+        #expect(next?.mayHaveArrived == false)
+        client.shutDown()
+    }
+
     @Test func `a line break in a header never reaches the wire`() async throws {
         let client = HTTPClient()
         for header in [("X-A", "b\r\nX-Evil: 1"), ("X-A\n", "b"), ("X-A", "b\0")] {

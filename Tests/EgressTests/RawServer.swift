@@ -11,6 +11,8 @@ final class RawServer: Sendable {
         case answer(String)
         case answerAndClose(String)
         case close
+        /// Closes the connection, and takes no others.
+        case closeAndStop
     }
 
     let port: Int
@@ -54,6 +56,13 @@ final class RawServer: Sendable {
             received = ""
             switch action {
             case .close: context.close(promise: nil)
+            case .closeAndStop:
+                let bound = NIOLoopBound(context, eventLoop: context.eventLoop)
+                let stopped =
+                    context.channel.parent?.close() ?? context.eventLoop.makeSucceededVoidFuture()
+                stopped.hop(to: context.eventLoop).whenComplete { _ in
+                    bound.value.close(promise: nil)
+                }
             case .answer(let text):
                 context.writeAndFlush(wrapOutboundOut(ByteBuffer(string: text)), promise: nil)
             case .answerAndClose(let text):

@@ -240,6 +240,16 @@ class _State:
             self._change(number, None, (*self._find(entry.path), made))
         elif kind == CLOSE:
             self._files.pop(entry.file, None)
+        elif kind == FAULT and entry.extra >> 16 == SYNC_BEGIN:
+            self._lose(entry.path)
+
+    def _lose(self, path: str) -> None:
+        """A sync of a file failed: what it had to write is lost for good, as on Linux, whatever comes."""
+        folder, name = self._find(path)
+        inode = self._names[id(folder)].get(name)
+        if inode and not inode.is_folder:
+            lost = [each for each in inode.changes[inode.synced :] if each[1] == WRITE]
+            inode.changes = [each for each in inode.changes if each not in lost]
 
     def _open(self, number: int, entry: Entry) -> None:
         if entry.path == self._path:

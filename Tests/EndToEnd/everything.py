@@ -187,6 +187,10 @@ class Ledger:
         return sum(len(numbers) for puts in self.puts.values() for _, numbers in puts)
 
 
+class Wrong(AssertionError):
+    """An answer that no server may give."""
+
+
 class Load:
     """Puts records and changes streams until it is told to stop; outlives a server that goes away."""
 
@@ -196,6 +200,8 @@ class Load:
         self._cluster = cluster
         self._seed = seed
         self._pause = pause
+        self._awake = threading.Event()
+        self._awake.set()
         self._isOver = threading.Event()
         self._numbers: Counter[str] = Counter()
         self._threads: list[threading.Thread] = []
@@ -256,9 +262,16 @@ class Load:
             self._run(lambda: self._update(random.Random(self._seed + 101)))
         return self
 
+    def rest(self, seconds: float) -> None:
+        """Puts nothing for a while: logs are idle then."""
+        self._awake.clear()
+        time.sleep(seconds)
+        self._awake.set()
+
     def stop(self) -> None:
         """Ends all threads; fails with what ended one of them before."""
         self._isOver.set()
+        self._awake.set()
         for each in self._threads:
             each.join(timeout=30)
         if self.error:
@@ -269,13 +282,19 @@ class Load:
             connection: Connection | None = None
             try:
                 for step in work():
+                    self._awake.wait()
                     if self._isOver.is_set():
                         return
                     try:
                         connection = connection or Connection(self.hydrant.port, timeout=10)
                         step(connection)
-                    except (OSError, AssertionError, ValueError, IndexError, TypeError):
+                    except TimeoutError:
+                        self.ledger.refused.append((time.monotonic(), "", "no answer in time"))
+                        connection = None
+                    except (OSError, AssertionError, ValueError, IndexError, TypeError) as error:
                         # The server went away, or its answer did.
+                        if isinstance(error, Wrong):
+                            raise
                         connection = None
                         self._isOver.wait(0.05)
             except BaseException as error:
@@ -307,6 +326,8 @@ class Load:
             self.ledger.refused.append((now, stream, answer.body.decode(errors="replace")))
             return
         results = answer.json["RequestResponses"]
+        if len(results) != count:
+            raise Wrong(f"{len(results)} answers to {count} records")
         taken = [n for n, each in zip(numbers, results, strict=True) if "RecordId" in each]
         self.ledger.puts[stream].append((now, taken))
         if len(taken) < count:
@@ -477,6 +498,8 @@ class Judge:
         except WaitedTooLong:
             pass
         verdict = self._look()
+        if not self._is_at_rest():
+            verdict.wrong.append("it does not come to rest")
         self._look_at_order(verdict)
         self._look_at_streams(verdict)
         return verdict
@@ -485,7 +508,7 @@ class Judge:
         text = page_of(self._hydrant, "/metrics")
         names = "hydrant_(?:buffers_in_flight|log_backlog_bytes)"
         values = re.findall(rf"^{names}\{{[^}}]*\}} (\S+)$", text, re.MULTILINE)
-        return all(float(each) == 0 for each in values)
+        return bool(values) and all(float(each) == 0 for each in values)
 
     def _look_at_order(self, verdict: Verdict) -> None:
         """Records of one producer are in the order in which it put them, by the objects' UUIDs."""
@@ -540,7 +563,8 @@ class Judge:
         if isinstance(found, Found):
             found = found.delivered + found.failed
         mine = {number: count for (name, number), count in found.items() if name == stream}
-        verdict.acknowledged += len(numbers)
+        if not (called or is_deleted):
+            verdict.acknowledged += len(numbers)
         name = called or stream
         missing = [
             each
@@ -631,7 +655,13 @@ class Scene:
         transform = programs.write("worker", PROGRAM)
         keys = write_master_keys(folder / "master-keys", fresh_master_key())
         hydrant = Hydrant(
-            folder / "server", *programs.options, "--master-key", str(keys), *options, **arguments
+            folder / "server",
+            *programs.options,
+            *("--master-key", str(keys)),
+            # Many segments, which are used again.
+            *("--log-segment-kilobytes", "64"),
+            *options,
+            **arguments,
         )
         load = Load(hydrant, cluster, seed)
         hydrant.start()

@@ -8,6 +8,7 @@ Each slice is a run of the test with a seed of its own. It ends after 20 minutes
 
 import json
 import os
+import random
 import re
 import subprocess
 import sys
@@ -38,7 +39,7 @@ def main() -> int:
     while done < wanted and time.monotonic() - began + longest < MOST_SECONDS:
         slice_began = time.monotonic()
         some = min(in_slice, wanted - done)
-        seed = os.environ.get("HYDRANT_SEED") or str(0xC0FFEE + done)
+        seed = str((int(os.environ.get("HYDRANT_SEED") or random.randrange(2**32)) + done) % 2**32)
         environment = os.environ | {variable: str(some), "HYDRANT_SEED": seed}
         file, name = test.split("::")
         run = subprocess.run(

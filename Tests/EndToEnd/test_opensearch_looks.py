@@ -115,12 +115,12 @@ def test_what_was_stored_when_the_server_died_does_not_fail(start_search, faults
 
 
 def test_a_cluster_without_documents_by_id_is_searched(search, faults):
-    """As data streams are: `_mget` says that it cannot tell."""
+    """As data streams are: `_mget` knows no such index."""
 
     def no_ids(exchange: Exchange) -> None:
         if not exchange.bulk.path.endswith("/_mget"):
             return exchange.answer(*exchange.forward())
-        error = {"type": "illegal_argument_exception", "reason": "more than one index"}
+        error = {"type": "index_not_found_exception", "reason": "no such index"}
         asked = json.loads(exchange.bulk.body)["docs"]
         docs = [{"_id": each["_id"], "error": error} for each in asked]
         return exchange.answer(200, json.dumps({"docs": docs}).encode())
@@ -144,7 +144,12 @@ def test_an_index_that_is_not_there_holds_nothing(search, faults):
     assert faults.looks
 
 
-@pytest.mark.parametrize("reply", [answer(429), answer(503), answer(401)], ids=["429", "503", "401"])
+UNAVAILABLE = b'{"error":{"root_cause":[],"type":"cluster_block_exception"},"status":503}'
+
+
+@pytest.mark.parametrize(
+    "reply", [answer(429), answer(503, UNAVAILABLE), answer(401)], ids=["429", "503", "401"]
+)
 def test_nobody_is_asked_where_an_answer_says_that_nothing_was_done(search, faults, reply):
     faults.plan = lambda _: reply
     flow = search.flow(faults, retry=1)
@@ -164,6 +169,26 @@ def test_the_question_is_asked_again_for_as_long_as_records_are_tried(search, fa
     wait_until(lambda: flow.log(DELIVERED), "the end")
     flow.settle(10)
     assert len(faults.looks) == 2
+
+
+def test_a_gateway_that_says_503_may_have_passed_the_request_on(search, faults):
+    faults.plan = lambda _: lambda exchange: (exchange.forward(), exchange.answer(503))
+    flow = search.flow(faults, retry=1)
+    flow.put(*numbered(10))
+    wait_until(lambda: flow.log(DELIVERED), "the end")
+    flow.settle(10)
+    assert flow.total(DELIVERED, "failed") == 0
+
+
+def test_a_cluster_that_does_not_let_itself_be_asked_is_asked_once(search, faults):
+    """The role may index, and nothing else."""
+    faults.plan = then(drop, answer(503))
+    faults.look = answer(403)
+    flow = search.flow(faults, retry=2)
+    flow.put(*numbered(3))
+    failed = flow.wait_for_failures(3)
+    assert all("It may be at the destination" in each.message for each in failed)
+    assert len(faults.looks) == 1
 
 
 def test_a_failed_record_says_that_it_may_be_there(search, faults):

@@ -416,6 +416,20 @@ int mkdir(const char *path, mode_t mode) {
     return result;
 }
 
+/* How large a file is, and whether it is there: what asks for that is told that it cannot be told. */
+int fstat(int file, struct stat *found) {
+    REAL(fstat);
+    const char *path = path_of(file);
+    if (path) FAIL(STAT, path);
+    return real(file, found);
+}
+int fstat64(int file, struct stat64 *found) {
+    REAL(fstat64);
+    const char *path = path_of(file);
+    if (path) FAIL(STAT, path);
+    return real(file, found);
+}
+
 DIR *opendir(const char *path) {
     REAL(opendir);
     if (is_below(path)) {

@@ -208,19 +208,19 @@ MUTANTS = [
     (
         "records whose answer was lost are given up unasked",
         RECORDS,
-        "part.isUncertain, !sent.isEmpty",
-        "false, !sent.isEmpty",
+        "since = part.uncertainSince, !sent.isEmpty",
+        "since = part.uncertainSince, sent.count > 1_000_000",
     ),
     (
         "asked for is only what this run sent",
         RECORDS,
-        "isUncertain: buffer.isResumed",
-        "isUncertain: false",
+        "isUncertain = buffer.isResumed",
+        "isUncertain = false",
     ),
     (
         "asked for is only what an earlier run sent",
         RECORDS,
-        "part.isUncertain = true",
+        "if settled.isUncertain { part.uncertainSince = now }",
         "",
     ),
     (

@@ -17,8 +17,8 @@ package struct RecordDeliveryStateMachine: Sendable {
         var attempts = 0
         /// How many requests more than attempts carried a record.
         var extraRequests: [Int: Int] = [:]
-        /// Whether the destination may hold records that no answer says it took.
-        var isUncertain: Bool
+        /// Since when the destination may hold records that no answer says it took; nil where it does not.
+        var uncertainSince: Timestamp?
         /// What the destination is asked about the records that failed, for what follows.
         var look: Look?
     }
@@ -66,6 +66,8 @@ package struct RecordDeliveryStateMachine: Sendable {
     private var isProgressWritten = true
     private var clock: Clock
     private var outage = Outage()
+    /// Whether earlier requests of the buffer are not known.
+    private var isUncertain: Bool
     private var hasEarlierFailures = false
     private var isKept: Bool
     /// What came of the records so far.
@@ -85,8 +87,14 @@ package struct RecordDeliveryStateMachine: Sendable {
         progress = buffer.progress
         summary = buffer.kept ?? FailureSummary()
         isKept = buffer.kept != nil
+        isUncertain = buffer.isResumed
         clock = Clock(start: buffer.firstAttempt)
         goOn()
+    }
+
+    /// The numbers of records of the part that was read, by their places.
+    package func numbers(at places: [Int]) -> [RecordNumber] {
+        places.map { pending?.part.numbers[$0] ?? 0 }
     }
 
     /// What to do next.
@@ -130,7 +138,8 @@ package struct RecordDeliveryStateMachine: Sendable {
             buffer.firstAttempt < allowance.serverStart && place.position == buffer.start.position
         if !outage.isWaitedOut, !isResumed { clock.start = nil }
         // What an earlier run sent last, nobody knows.
-        var pending = Pending(part: part, places: [], isUncertain: buffer.isResumed)
+        var pending = Pending(part: part, places: [])
+        if isUncertain { pending.uncertainSince = max(buffer.firstAttempt, allowance.serverStart) }
         for (place, number) in part.numbers.enumerated() {
             if let failure = part.refusals[place] {
                 unsent.append(number)
@@ -172,6 +181,7 @@ package struct RecordDeliveryStateMachine: Sendable {
         summary.attempts = max(summary.attempts, part.attempts)
         let sent = part.places
         let settled = Self.settle(&part, answer, wall ?? now)
+        if settled.isUncertain { part.uncertainSince = now }
         let failed = settled.failed
         pending = part
         actions = []
@@ -219,9 +229,15 @@ package struct RecordDeliveryStateMachine: Sendable {
     private mutating func lookOrGoOn(_ now: Timestamp, _ wait: RetryWait?) {
         guard let part = pending else { return }
         let sent = part.failed.filter { $0.attempts > 0 }
-        guard rules.lookDuration != nil, part.isUncertain, !sent.isEmpty else { return goOn(wait) }
+        guard let duration = rules.lookDuration, let since = part.uncertainSince, !sent.isEmpty
+        else {
+            return goOn(wait)
+        }
         let places = sent.map { Self.place(of: $0, in: part) }
-        pending?.look = Look(places: places, start: now, wait: wait)
+        // What nobody waits for any more may still be under way.
+        let pause = min(duration, .seconds(Limits.lookPauseSeconds)) - (now - since)
+        pending?.look = Look(places: places, start: now + max(.zero, pause), wait: wait)
+        if pause > .zero { actions.append(.wait(RetryWait(least: pause, most: pause))) }
         actions.append(.look(places))
     }
 
@@ -254,21 +270,21 @@ package struct RecordDeliveryStateMachine: Sendable {
         return found
     }
 
-    /// It could not be told which are there.
+    /// It could not be told which are there, and where `isFinal`, never will be.
     ///
     /// - Returns: Whether it is asked again. Where it is not, the records have failed, and their lines say
     ///   what is not known.
-    package mutating func lookFailed(now: Timestamp) -> Bool {
+    package mutating func lookFailed(isFinal: Bool, now: Timestamp) -> Bool {
         guard let look = pending?.look, let duration = rules.lookDuration else {
             preconditionFailure("it was looked")
         }
         let left = duration - (now - look.start)
         actions = []
-        guard left <= .zero || outage.isLookedOut else {
+        guard isFinal || left <= .zero || outage.isLookedOut else {
             actions = [.wait(RetryWait(most: left)), .look(look.places)]
             return true
         }
-        outage.isLookedOut = true
+        outage.isLookedOut = !isFinal
         pending?.look = nil
         if let failed = pending?.failed {
             pending?.failed = failed.map { record in
@@ -300,7 +316,8 @@ package struct RecordDeliveryStateMachine: Sendable {
         _ part: inout Pending,
         _ answer: DeliveryAnswer,
         _ now: Timestamp
-    ) -> (report: Report, failed: [FailedRecord]) {
+    ) -> (report: Report, failed: [FailedRecord], isUncertain: Bool) {
+        var isUncertain = false
         var report = Report(attempts: part.attempts)
         var failed: [FailedRecord] = []
         for (index, place) in part.places.enumerated() {
@@ -321,13 +338,13 @@ package struct RecordDeliveryStateMachine: Sendable {
                 report.refused += 1
                 part.failed.append(record(failure, isSetAside: answer.setsAside))
             case .failed(let failure), .unknown(let failure):
-                if case .unknown = answer.fates[index] { part.isUncertain = true }
+                if case .unknown = answer.fates[index] { isUncertain = true }
                 report.failure = report.failure ?? failure
                 failed.append(record(failure))
             }
         }
         report.failed = failed.count
-        return (report, failed)
+        return (report, failed, isUncertain)
     }
 
     private func timeLeft(_ now: Timestamp) -> Duration {
@@ -380,6 +397,7 @@ package struct RecordDeliveryStateMachine: Sendable {
     /// What was kept cannot be read: the buffer is sent again, as far as it is not known to be delivered.
     package mutating func keptAreDamaged() {
         isKept = false
+        isUncertain = true
         hasEarlierFailures = false
         unsent = []
         summary = FailureSummary()

@@ -114,10 +114,15 @@ struct RecordDelivery {
         let chunk = try await chunk()
         if case .read = machine.next { try await take(chunk) }
         guard case .send(let places) = machine.next else { return nil }
-        let answer = try await destination.send(chunk.records, places)
+        let found = chunk.indices(of: machine.numbers(at: places))
+        if found.contains(nil) { try await context.report(chunk.damaged) }
+        let indices = found.compactMap(\.self)
+        var answer = DeliveryAnswer(fates: [])
+        answer.requests = 0
+        if !indices.isEmpty { answer = try await destination.send(chunk.records, indices) }
         return Sent(
-            answer: answer,
-            sizes: places.map { chunk.records.items[$0].range.count }
+            answer: answer.spread(over: found),
+            sizes: found.map { $0.map { chunk.records.items[$0].range.count } ?? 0 }
         )
     }
 
@@ -130,12 +135,15 @@ struct RecordDelivery {
                 destination.requestLimits
             ) {
                 let chunk = try await chunk()
-                let answer = try await destination.look(for: chunk.records, places)
-                return (answer, places.map { chunk.records.items[$0].range.count })
+                let found = chunk.indices(of: machine.numbers(at: places))
+                let indices = found.compactMap(\.self)
+                let answer = try await destination.look(for: chunk.records, indices)
+                let sizes = found.map { $0.map { chunk.records.items[$0].range.count } ?? 0 }
+                return (answer.spread(over: found), sizes)
             }
         }
         switch answer {
-        case .success(let isThere):
+        case .found(let isThere):
             let found = machine.looked(isThere)
             guard !found.isEmpty else { return }
             let bytes = zip(isThere, sizes).reduce(0) { $0 + ($1.0 ? UInt64($1.1) : 0) }
@@ -152,8 +160,10 @@ struct RecordDelivery {
                 "records whose answer was lost are at the destination",
                 metadata: ["destination": "\(source.kind.rawValue)", "records": "\(found.count)"]
             )
-        case .failure(let failure):
-            let isAskedAgain = machine.lookFailed(now: context.time.steady())
+        case .failed(let failure), .refused(let failure):
+            var isFinal = false
+            if case .refused = answer { isFinal = true }
+            let isAskedAgain = machine.lookFailed(isFinal: isFinal, now: context.time.steady())
             context.logger.warning(
                 isAskedAgain
                     ? "cannot ask whether records are there before they are given up; retrying"

@@ -97,6 +97,18 @@ struct RecordsChunk: Sendable {
         }
     }
 
+    /// Where records of some numbers are, rising; nil for those that cannot be read any more.
+    ///
+    /// A part is read anew for each request, and may be damaged then, or be whole again.
+    func indices(of numbers: [RecordNumber]) -> [Int?] {
+        var index = 0
+        return numbers.map { number in
+            while index < records.items.count, records.items[index].number < number { index += 1 }
+            return index < records.items.count && records.items[index].number == number
+                ? index : nil
+        }
+    }
+
     private static func kind(
         of record: UnsafeRawBufferPointer
     ) throws(Spooler.UnknownOutcome) -> OutcomeRecord {

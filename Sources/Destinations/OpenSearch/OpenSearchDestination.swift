@@ -223,7 +223,9 @@ final class OpenSearchDestination: RecordDestination {
             switch status {
             case 413: return .refused(failure)
             // It was not done (RFC 9110, section 15).
-            case 300..<500, 501, 503, 505: return .failed(failure)
+            case 300..<500, 501, 505: return .failed(failure)
+            // The cluster's own word; a gateway's says nothing of what is behind it.
+            case 503 where text.hasPrefix("{\"error\":{"): return .failed(failure)
             default: return .unknown(failure)
             }
         }

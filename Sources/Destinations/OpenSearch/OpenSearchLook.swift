@@ -37,21 +37,22 @@ struct OpenSearchLook {
     }
 
     /// Whether each document is there; or why that cannot be told.
-    func look(for documents: [Document]) async throws -> Result<[Bool], DeliveryFailure> {
+    func look(for documents: [Document]) async throws -> LookAnswer {
         do {
             var isThere: [Bool] = []
             while isThere.count < documents.count {
                 let some = Array(documents[isThere.count...].prefix(Self.most))
                 isThere += try await lookForSome(some)
             }
-            return .success(isThere)
+            return .found(isThere)
         } catch let failure as Failure {
-            return .failure(failure.reason)
+            return failure.isFinal ? .refused(failure.reason) : .failed(failure.reason)
         }
     }
 
     private struct Failure: Error {
         var reason: DeliveryFailure
+        var isFinal = false
     }
 
     private func lookForSome(_ documents: [Document]) async throws -> [Bool] {
@@ -82,8 +83,8 @@ struct OpenSearchLook {
                 wanted: "docs._id,docs.found,docs.error.type,docs.error.reason"
             )
         )
-        guard let found = answer["docs"]?.array, found.count == documents.count else {
-            let count = answer["docs"]?.array?.count ?? 0
+        guard let found = answer?["docs"]?.array, found.count == documents.count else {
+            let count = answer?["docs"]?.array?.count ?? 0
             throw Self.nonsense("\(count) documents in answer to \(documents.count)")
         }
         return try zip(found, documents).map { found, document in
@@ -91,53 +92,63 @@ struct OpenSearchLook {
                 throw Self.nonsense("it is not about the documents that were asked for")
             }
             if let isThere = found["found"]?.boolean { return .isThere(isThere) }
+            // Of a data stream as well it is said that there is no such index.
             let type = found["error"]?["type"]?.string ?? "no answer"
-            if type == Self.noIndex { return .isThere(false) }
             let reason = found["error"]?["reason"]?.string ?? ""
             return .isNotTold(DeliveryFailure(code: type, message: reason))
         }
     }
 
-    /// The ids that are in an index, or whatever a name stands for.
+    /// The ids that are in an index, or whatever a name stands for; none where it stands for nothing.
     ///
-    /// Where that is not there either, `reason` says why `_mget` told nothing.
+    /// Where not all of it can be searched, `reason` says why `_mget` told nothing.
     private func search(
         _ index: String,
         _ ids: [String],
         _ reason: DeliveryFailure
     ) async throws -> Set<String> {
         let path = "/" + URIEncoding.encode(index)
-        _ = try await answer(requests.call("\(path)/_refresh", wanted: "_shards"))
+        let refreshed = try await answer(requests.call("\(path)/_refresh", wanted: "_shards.failed"))
+        guard let refreshed else { return [] }
         let list = ids.map { "\"\($0)\"" }.joined(separator: ",")
         let query = "{\"ids\":{\"values\":[\(list)]}}"
-        let answer = try await answer(
+        let found = try await answer(
             requests.call(
                 "\(path)/_search",
                 "{\"size\":\(ids.count),\"_source\":false,\"query\":\(query)}",
-                wanted: "timed_out,_shards.failed,hits.hits._id"
+                wanted: "timed_out,_shards.total,_shards.successful,hits.hits._id"
             )
         )
-        guard answer["timed_out"]?.boolean == false, answer["_shards"]?["failed"]?.integer == 0
+        guard let found else { return [] }
+        // A shard that is away is no failure, and holds what is not found.
+        let shards = found["_shards"]
+        guard refreshed["_shards"]?["failed"]?.integer == 0, found["timed_out"]?.boolean == false,
+            let total = shards?["total"]?.integer, shards?["successful"]?.integer == total
         else { throw Failure(reason: reason) }
-        let hits = answer["hits"]?["hits"]?.array ?? []
+        let hits = found["hits"]?["hits"]?.array ?? []
         return Set(hits.compactMap { $0["_id"]?.string })
     }
 
-    private func answer(_ request: HTTPRequest) async throws -> JSONValue {
+    /// What the cluster answers; nil where there is no such index.
+    private func answer(_ request: HTTPRequest) async throws -> JSONValue? {
         switch try await context.send(request).0 {
         case .failure(let error):
             throw Failure(
                 reason: DeliveryFailure(code: error.kind.rawValue, message: error.message)
             )
         case .success(let response):
+            let value = try? JSONCursor.value(of: response.body)
+            if response.status == 404, value?["error"]?["type"]?.string == Self.noIndex {
+                return nil
+            }
             guard response.status == 200 else {
+                let isLater = [408, 429].contains(response.status)
                 throw Failure(
-                    reason: DeliveryFailure(code: "\(response.status)", message: response.excerpt)
+                    reason: DeliveryFailure(code: "\(response.status)", message: response.excerpt),
+                    isFinal: (400..<500).contains(response.status) && !isLater
                 )
             }
-            guard let value = try? JSONCursor.value(of: response.body) else {
-                throw Self.nonsense("it is not JSON")
-            }
+            guard let value else { throw Self.nonsense("it is not JSON") }
             return value
         }
     }
@@ -156,7 +167,7 @@ extension OpenSearchDestination {
     func look(
         for records: DeliveryRecords,
         _ items: [Int]
-    ) async throws -> Result<[Bool], DeliveryFailure> {
+    ) async throws -> LookAnswer {
         let documents = items.map { place in
             let item = records.items[place]
             return OpenSearchLook.Document(

@@ -26,12 +26,8 @@ package protocol RecordDestination: Sendable {
 
     /// Asks which of some records it holds; called where `RetryRules.lookDuration` is not nil.
     ///
-    /// - Returns: For each of `items` whether it is there; or why that cannot be told.
     /// - Throws: `CancellationError` alone.
-    func look(
-        for records: DeliveryRecords,
-        _ items: [Int]
-    ) async throws -> Result<[Bool], DeliveryFailure>
+    func look(for records: DeliveryRecords, _ items: [Int]) async throws -> LookAnswer
 
     /// Asks whether it is there, without sending records.
     ///
@@ -48,12 +44,19 @@ package protocol RecordDestination: Sendable {
 
 extension RecordDestination {
     /// Most cannot be asked.
-    package func look(
-        for records: DeliveryRecords,
-        _ items: [Int]
-    ) async throws -> Result<[Bool], DeliveryFailure> {
-        .failure(DeliveryFailure(code: "NotAskable", message: "the destination cannot be asked"))
+    package func look(for records: DeliveryRecords, _ items: [Int]) async throws -> LookAnswer {
+        .refused(DeliveryFailure(code: "NotAskable", message: "the destination cannot be asked"))
     }
+}
+
+/// What a destination says of records that it may hold.
+package enum LookAnswer: Sendable {
+    /// For each whether it is there.
+    case found([Bool])
+    /// It cannot be told now.
+    case failed(DeliveryFailure)
+    /// It will not be told.
+    case refused(DeliveryFailure)
 }
 
 /// What a request may hold.
@@ -62,6 +65,12 @@ package struct RequestLimits: Sendable {
     package var dataBytes: UInt64
     /// Records.
     package var records: UInt64
+
+    /// Limits.
+    package init(dataBytes: UInt64, records: UInt64) {
+        self.dataBytes = dataBytes
+        self.records = records
+    }
 }
 
 /// What became of one record in an attempt.
