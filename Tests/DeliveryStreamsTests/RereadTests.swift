@@ -108,7 +108,9 @@ import Testing
         harness.time.advance(by: .seconds(1))
         try await harness.whenJournalIsEmpty()
         let without: [UInt8] = [0, 1, 3, 4]
-        #expect(destination.all == (wasDamaged ? [without, without] : [[0, 1, 2, 3, 4], without]))
+        #expect(
+            destination.all == (wasDamaged ? [without, without] : [[0, 1, 2, 3, 4], without])
+        )
         await harness.stop()
     }
 }

@@ -171,7 +171,7 @@ def test_bash_completes_commands_and_options(scripts, tmp_path):
     assert completions(script, tmp_path, "hydrant", "st") == {"streams", "stats"}
     assert completions(script, tmp_path, "hydrant", "streams", "de") == {"describe", "delete"}
     offered = completions(script, tmp_path, "hydrant", "serve", "--log")
-    assert offered == {"--log-level", "--log-format"}
+    assert offered == {"--log-level", "--log-format", "--log-segment-kilobytes"}
     assert completions(script, tmp_path, "hydrant", "serve", "--durability", "") == {"fsync", "os"}
 
 

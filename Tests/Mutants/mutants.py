@@ -17,6 +17,7 @@ WORLDS = "200000"
 
 BUFFERS = "Sources/Delivery/Buffering/Buffer+StateMachine.swift"
 RECORDS = "Sources/Delivery/Records/RecordDelivery+StateMachine.swift"
+PARTS = "Sources/Delivery/Records/RecordDelivery+Part.swift"
 LOADS = "Sources/Delivery/Warehouse/WarehouseLoad+StateMachine.swift"
 NOTES = "Sources/Delivery/Journal/JournalNote.swift"
 PROGRESS = "Sources/Delivery/Journal/DeliveryProgress.swift"
@@ -140,7 +141,7 @@ MUTANTS = [
     ),
     (
         "refused records are sent again",
-        RECORDS,
+        PARTS,
         "part.failed.append(record(failure, isSetAside: answer.setsAside))",
         "failed.append(record(failure))",
     ),

@@ -9,30 +9,6 @@ package import Records
 /// The order that nothing may change: a failed record is delivered as such only after all failed records
 /// are durable (`keep`), and with that no record of the buffer is sent again.
 package struct RecordDeliveryStateMachine: Sendable {
-    private struct Pending {
-        var part: Part
-        /// Places of the records that are not settled.
-        var places: [Int]
-        var failed: [FailedRecord] = []
-        var attempts = 0
-        /// How many requests more than attempts carried a record.
-        var extraRequests: [Int: Int] = [:]
-        /// Since when the destination may hold records that no answer says it took; nil where it does not.
-        var uncertainSince: Timestamp?
-        /// What the destination is asked about the records that failed, for what follows.
-        var look: Look?
-    }
-
-    /// A question which of the records that failed are there.
-    private struct Look {
-        /// Their places.
-        var places: [Int]
-        /// When it was asked first.
-        var start: Timestamp
-        /// What comes behind it: a wait before the next attempt, or, without one, the next part.
-        var wait: RetryWait?
-    }
-
     /// What the retry duration is counted from.
     private struct Clock {
         /// Nil where it does not run.
@@ -206,7 +182,7 @@ package struct RecordDeliveryStateMachine: Sendable {
             summary.hasGivenUp = true
             outage.isWaitedOut = !answer.isJudged
             pending?.failed += failed
-            lookOrGoOn(now, nil)
+            lookOrGoOn(now, nil, pauses: true)
             return report
         }
         report.isRetried = true
@@ -225,8 +201,14 @@ package struct RecordDeliveryStateMachine: Sendable {
 
     /// Goes on behind an attempt: to a wait before the next, or, without one, to the next part.
     ///
-    /// A record that an earlier attempt may have brought has not failed before the destination was asked.
-    private mutating func lookOrGoOn(_ now: Timestamp, _ wait: RetryWait?) {
+    /// A record that an earlier attempt may have brought has not failed before the destination was asked,
+    /// which `pauses` says to do a while after that attempt: nobody waits for it any more, and it may still
+    /// be under way.
+    private mutating func lookOrGoOn(
+        _ now: Timestamp,
+        _ wait: RetryWait?,
+        pauses: Bool = false
+    ) {
         guard let part = pending else { return }
         let sent = part.failed.filter { $0.attempts > 0 }
         guard let duration = rules.lookDuration, let since = part.uncertainSince, !sent.isEmpty
@@ -234,8 +216,8 @@ package struct RecordDeliveryStateMachine: Sendable {
             return goOn(wait)
         }
         let places = sent.map { Self.place(of: $0, in: part) }
-        // What nobody waits for any more may still be under way.
-        let pause = min(duration, .seconds(Limits.lookPauseSeconds)) - (now - since)
+        let longest = pauses ? min(duration, .seconds(Limits.lookPauseSeconds)) : .zero
+        let pause = longest - (now - since)
         pending?.look = Look(places: places, start: now + max(.zero, pause), wait: wait)
         if pause > .zero { actions.append(.wait(RetryWait(least: pause, most: pause))) }
         actions.append(.look(places))
@@ -301,51 +283,6 @@ package struct RecordDeliveryStateMachine: Sendable {
     private static let doubt =
         " It may be at the destination all the same: an answer was lost, and the destination could not "
         + "be asked."
-
-    private static func place(of record: FailedRecord, in part: Pending) -> Int {
-        var (low, high) = (0, part.part.numbers.count)
-        while low < high {
-            let middle = (low + high) / 2
-            if part.part.numbers[middle] < record.number { low = middle + 1 } else { high = middle }
-        }
-        return low
-    }
-
-    /// Sorts an answer's fates; refused records are failed for good.
-    private static func settle(
-        _ part: inout Pending,
-        _ answer: DeliveryAnswer,
-        _ now: Timestamp
-    ) -> (report: Report, failed: [FailedRecord], isUncertain: Bool) {
-        var isUncertain = false
-        var report = Report(attempts: part.attempts)
-        var failed: [FailedRecord] = []
-        for (index, place) in part.places.enumerated() {
-            let extra = part.extraRequests[place, default: 0] + answer.attempts[index] - 1
-            if extra > 0 { part.extraRequests[place] = extra }
-            func record(_ failure: DeliveryFailure, isSetAside: Bool = false) -> FailedRecord {
-                FailedRecord(
-                    number: part.part.numbers[place],
-                    failure: failure,
-                    attempts: part.attempts + extra,
-                    endedAt: now,
-                    isSetAside: isSetAside
-                )
-            }
-            switch answer.fates[index] {
-            case .delivered: report.delivered.append(place)
-            case .refused(let failure):
-                report.refused += 1
-                part.failed.append(record(failure, isSetAside: answer.setsAside))
-            case .failed(let failure), .unknown(let failure):
-                if case .unknown = answer.fates[index] { isUncertain = true }
-                report.failure = report.failure ?? failure
-                failed.append(record(failure))
-            }
-        }
-        report.failed = failed.count
-        return (report, failed, isUncertain)
-    }
 
     private func timeLeft(_ now: Timestamp) -> Duration {
         guard let start = clock.start, rules.duration > .zero else { return .zero }

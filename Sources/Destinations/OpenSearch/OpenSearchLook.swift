@@ -108,8 +108,8 @@ struct OpenSearchLook {
         _ reason: DeliveryFailure
     ) async throws -> Set<String> {
         let path = "/" + URIEncoding.encode(index)
-        let refreshed = try await answer(requests.call("\(path)/_refresh", wanted: "_shards.failed"))
-        guard let refreshed else { return [] }
+        let refresh = requests.call("\(path)/_refresh", wanted: "_shards.failed")
+        guard let refreshed = try await answer(refresh) else { return [] }
         let list = ids.map { "\"\($0)\"" }.joined(separator: ",")
         let query = "{\"ids\":{\"values\":[\(list)]}}"
         let found = try await answer(
