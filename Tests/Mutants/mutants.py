@@ -215,8 +215,8 @@ MUTANTS = [
     (
         "asked for is only what this run sent",
         RECORDS,
-        "isUncertain = buffer.isResumed",
-        "isUncertain = false",
+        "if buffer.isResumed { pending.uncertainSince",
+        "if false { pending.uncertainSince",
     ),
     (
         "asked for is only what an earlier run sent",

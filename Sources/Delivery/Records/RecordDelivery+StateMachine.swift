@@ -25,7 +25,7 @@ package struct RecordDeliveryStateMachine: Sendable {
         var isLookedOut = false
     }
 
-    private let buffer: Buffer
+    private var buffer: Buffer
     private let rules: RetryRules
     private let allowance: RetryAllowance
     /// Where the part begins that comes next.
@@ -42,8 +42,6 @@ package struct RecordDeliveryStateMachine: Sendable {
     private var isProgressWritten = true
     private var clock: Clock
     private var outage = Outage()
-    /// Whether earlier requests of the buffer are not known.
-    private var isUncertain: Bool
     private var hasEarlierFailures = false
     private var isKept: Bool
     /// What came of the records so far.
@@ -63,7 +61,6 @@ package struct RecordDeliveryStateMachine: Sendable {
         progress = buffer.progress
         summary = buffer.kept ?? FailureSummary()
         isKept = buffer.kept != nil
-        isUncertain = buffer.isResumed
         clock = Clock(start: buffer.firstAttempt)
         goOn()
     }
@@ -115,7 +112,9 @@ package struct RecordDeliveryStateMachine: Sendable {
         if !outage.isWaitedOut, !isResumed { clock.start = nil }
         // What an earlier run sent last, nobody knows.
         var pending = Pending(part: part, places: [])
-        if isUncertain { pending.uncertainSince = max(buffer.firstAttempt, allowance.serverStart) }
+        if buffer.isResumed {
+            pending.uncertainSince = max(buffer.firstAttempt, allowance.serverStart)
+        }
         for (place, number) in part.numbers.enumerated() {
             if let failure = part.refusals[place] {
                 unsent.append(number)
@@ -334,7 +333,7 @@ package struct RecordDeliveryStateMachine: Sendable {
     /// What was kept cannot be read: the buffer is sent again, as far as it is not known to be delivered.
     package mutating func keptAreDamaged() {
         isKept = false
-        isUncertain = true
+        buffer.isResumed = true
         hasEarlierFailures = false
         unsent = []
         summary = FailureSummary()

@@ -109,7 +109,8 @@ struct SearchDialect: PeerDialect {
     }
 
     func busy(_ request: ScriptedPeer.Request) -> ScriptedPeer.Action {
-        json(#"{"error":"busy"}"#, status: 503)
+        // The cluster's own word that nothing was done.
+        json(#"{"error":{"type":"cluster_block_exception"},"status":503}"#, status: 503)
     }
 }
 
