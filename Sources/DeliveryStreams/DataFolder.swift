@@ -23,6 +23,8 @@ package final class DataFolder: Sendable {
     /// The folder.
     package let path: String
     private let lock: File
+    /// The folder of all streams.
+    private let place: File
 
     /// Takes the folder, which is created if it is missing, for this process.
     package init(_ path: String) throws(Failure) {
@@ -30,6 +32,8 @@ package final class DataFolder: Sendable {
         do throws(SystemError) {
             try Folder.create(path)
             lock = try File(path + "/lock", .openOrCreate)
+            try Folder.create(path + "/streams")
+            place = try File(path + "/streams", .read)
         } catch {
             throw .system(error)
         }
@@ -65,7 +69,7 @@ package final class DataFolder: Sendable {
     private let lastLook = Mutex<Look?>(nil)
     private static let lookLasts: Duration = .milliseconds(500)
 
-    /// Whether the folder that was taken is what is found at its path, as of half a second ago at the most.
+    /// Whether the folder that was taken, and that of its streams, is what is found at its path, as of half a second ago at the most.
     ///
     /// One that was removed, moved or hidden by a mount still takes what is written to files that are open,
     /// and no start would find it.
@@ -73,7 +77,7 @@ package final class DataFolder: Sendable {
         let now = ContinuousClock.now
         return lastLook.withLock { last in
             if let last, last.at.duration(to: now) < Self.lookLasts { return last.isInPlace }
-            let isInPlace = lock.isInPlace
+            let isInPlace = lock.isInPlace && place.isInPlace
             last = Look(at: now, isInPlace: isInPlace)
             return isInPlace
         }
@@ -85,7 +89,9 @@ package final class DataFolder: Sendable {
     ///
     /// - Throws: `SystemError` with what the disk says.
     package func tryWriting() throws(SystemError) {
-        guard lock.isInPlace else { throw SystemError(.stat, path: self.path, code: ESTALE) }
+        guard lock.isInPlace, place.isInPlace else {
+            throw SystemError(.stat, path: self.path, code: ESTALE)
+        }
         let path = unfinished + "/try"
         if let free = Folder.freeBytes(at: unfinished), free < Limits.minimumFreeDiskBytes {
             throw SystemError(.allocate, path: self.path, code: ENOSPC)

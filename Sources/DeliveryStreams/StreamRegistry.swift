@@ -265,7 +265,12 @@ package final class StreamRegistry: DeliveryStreamRegistry, RecordAppender, Send
                 "a stream cannot be created",
                 metadata: ["stream": "\(name)", "error": "\(error)"]
             )
-            throw Self.failure("The stream \(name) could not be stored", error)
+            throw Self.failure(
+                left == nil
+                    ? "The stream \(name) could not be stored"
+                    : "The stream \(name) could not be stored, nor its creation undone: delete it",
+                error
+            )
         }
     }
 

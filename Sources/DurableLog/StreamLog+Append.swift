@@ -148,8 +148,8 @@ extension StreamLog {
             try file.sync()
             options.onSync?(began.duration(to: .now))
         }
-        // Of a file that was removed, nothing outlives the process.
-        guard file.isLinked else {
+        // What was removed, moved or hidden since, no start would find.
+        guard file.isInPlace else {
             throw SystemError(.stat, path: segment.file.path, code: ENOENT)
         }
         writer.end = run.end

@@ -83,9 +83,18 @@ package struct HTTPResponse: Sendable {
     package var headers: [(name: String, value: String)]
     /// The body; empty where a reader took it.
     package var body: [UInt8]
+    /// Whether the request was sent before, on a connection that ended without an answer: the peer may
+    /// have done then what it says now that it did not do.
+    package var isResent: Bool
 
     /// An answer.
-    package init(status: Int, headers: [(name: String, value: String)], body: [UInt8]) {
+    package init(
+        status: Int,
+        headers: [(name: String, value: String)],
+        body: [UInt8],
+        isResent: Bool = false
+    ) {
+        self.isResent = isResent
         self.status = status
         self.headers = headers
         self.body = body

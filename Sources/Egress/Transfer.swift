@@ -11,6 +11,7 @@ final class Transfer: @unchecked Sendable {
     private var headerList: UnsafeMutablePointer<curl_slist>?
     private var sent: UInt64 = 0
     private var hasSent = false
+    private var isResent = false
     private var headers: [(name: String, value: String)] = []
     private var body: [UInt8] = []
     private var received = 0
@@ -127,7 +128,11 @@ final class Transfer: @unchecked Sendable {
         }
     }
 
-    fileprivate func seek(to offset: UInt64) { sent = offset }
+    /// Curl sends the body anew: the connection that was kept open had ended.
+    fileprivate func seek(to offset: UInt64) {
+        isResent = isResent || sent > offset
+        sent = offset
+    }
 
     fileprivate func receive(_ bytes: UnsafeRawBufferPointer) -> Bool {
         received += bytes.count
@@ -178,7 +183,12 @@ final class Transfer: @unchecked Sendable {
         var status = 0
         hydrant_get_long(easy, CURLINFO_RESPONSE_CODE, &status)
         continuation.resume(
-            returning: HTTPResponse(status: status, headers: headers, body: body)
+            returning: HTTPResponse(
+                status: status,
+                headers: headers,
+                body: body,
+                isResent: isResent
+            )
         )
     }
 

@@ -111,8 +111,14 @@ package final class HTTPServer: Service {
                     maximum: 256 * 1024
                 )
             )
-            .childChannelInitializer { channel in
+            .childChannelInitializer {
+                [logger = configuration.logger, maximum = configuration.limits.maximumConnections]
+                channel in
                 guard connections.add(channel) else {
+                    logger.warning(
+                        "a connection was closed at once: there are as many as there may be",
+                        metadata: ["maximum": "\(maximum)"]
+                    )
                     return channel.eventLoop.makeFailedFuture(TooManyConnections())
                 }
                 return channel.eventLoop.makeCompletedFuture {

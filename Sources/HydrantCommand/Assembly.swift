@@ -94,6 +94,7 @@ struct Assembly {
                 "limit": "\(plan.limit)", "needed": "\(DescriptorPlan.ample)",
                 "client_connections": "\(plan.connections)",
                 "endpoint_connections": "\(plan.endpointConnections)",
+                "transform_processes": "\(plan.transformProcesses)",
             ]
         )
     }

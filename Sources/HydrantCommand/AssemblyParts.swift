@@ -146,6 +146,7 @@ struct DeliveryParts {
         transforms = TransformHost(
             folder: Place.absolute(settings.streams.transforms),
             identity: settings.identity.service,
+            maximumProcesses: context.descriptors.transformProcesses,
             time: storage.time,
             logger: context.logs[.transforms]
         )

@@ -12,8 +12,10 @@ struct DescriptorPlan: Hashable {
 
     /// The limit with which no bound is lower than it could be.
     static let ample = 16384
+    /// What a transform's process takes, in its own server or in starting.
+    private static let filesOfProcess = 12
     /// The least that is left, beside its own, for delivery to go on.
-    private static let least = 56
+    private static let least = 96
 
     /// A plan for a limit.
     init(limit: Int, cores: Int) {
@@ -35,9 +37,15 @@ struct DescriptorPlan: Hashable {
     /// Connections of clients.
     var connections: Int { min(Limits.maximumConnections, max(8, rest / 4)) }
     /// Connections to endpoints and clusters.
-    var endpointConnections: Int { min(Limits.maximumEndpointConnections, max(8, rest / 4)) }
+    var endpointConnections: Int {
+        isAmple
+            ? Limits.maximumEndpointConnections
+            : min(Limits.maximumEndpointConnections, max(8, rest / 5))
+    }
     /// Connections to buckets.
     var bucketConnections: Int { min(Limits.maximumBucketConnections, max(4, rest / 10)) }
+    /// Processes of transforms, each of which has pipes: other streams wait for their turn.
+    var transformProcesses: Int { isAmple ? .max : max(1, rest / 5 / Self.filesOfProcess) }
     /// Segments of logs: others are opened when they are used.
     var openSegments: Int { min(Limits.maximumOpenSegments, max(4, rest / 16)) }
 

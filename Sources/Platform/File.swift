@@ -60,12 +60,6 @@ package final class File: Sendable {
         return UInt64(information.st_size)
     }
 
-    /// Whether the file still has a name; one that was removed lives on as long as it is open.
-    package var isLinked: Bool {
-        var information = stat()
-        return fstat(descriptor, &information) == 0 && information.st_nlink > 0
-    }
-
     /// Whether this very file is what is found at its path now.
     package var isInPlace: Bool {
         var (mine, there) = (stat(), stat())

@@ -66,6 +66,15 @@ package final class Semaphore: Sendable {
         return count
     }
 
+    /// Acquires a permit that is free, and waits for none.
+    package func acquireNow() -> Bool {
+        state.withLock { state in
+            guard state.waiting.isEmpty, state.free > 0 else { return false }
+            state.free -= 1
+            return true
+        }
+    }
+
     /// Releases permits.
     package func release(_ count: Int = 1) {
         let ready = state.withLock { state in

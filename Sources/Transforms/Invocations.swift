@@ -7,6 +7,8 @@ internal import Records
 struct Invocations: Sendable {
     /// The waits between two attempts.
     private static let delays = RetryDelays(base: .milliseconds(100), cap: .seconds(5))
+    /// The least wait while the server has too little of something.
+    private static let shortageWait: Duration = .seconds(1)
 
     private let slice: TransformSlice
     private let source: SourceRecords
@@ -97,7 +99,9 @@ struct Invocations: Sendable {
     ) async throws -> (Result<TransformResponse, InvocationFailure>, attempts: Int) {
         let (stage, context) = (batch.stage, batch.context)
         var retrier = Retrier(Self.delays, context.time)
-        return try await retrier.attempts { attempt in
+        var shortages = 0
+        return try await retrier.attempts { number in
+            let attempt = number - shortages
             let event = attempt == 1 ? event : event.with(invocationID: UUIDText.random())
             let began = ContinuousClock.now
             do {
@@ -109,6 +113,14 @@ struct Invocations: Sendable {
                 return .done((.success(response), attempt))
             } catch let failure as InvocationFailure {
                 stage.metrics.invoked(began.duration(to: .now), isSuccess: false)
+                if failure.isShortage {
+                    shortages += 1
+                    context.logger.warning(
+                        "the transform cannot be started for want of files; retrying",
+                        metadata: ["transform": "\(lambda.name)", "error": "\(failure)"]
+                    )
+                    return .again(RetryWait(least: Self.shortageWait))
+                }
                 let isLast = attempt > lambda.numberOfRetries
                 context.logger.warning(
                     isLast

@@ -135,6 +135,20 @@ import Testing
         #expect(try harness.segmentFiles.count == 1)
     }
 
+    @Test func `nothing is acknowledged into a segment that another file has taken the place of`()
+        async throws
+    {
+        let harness = try LogHarness()
+        _ = try await harness.append([[1]])
+        let path = try #require(try harness.segmentFiles.first)
+        // As a program that restores a copy does.
+        try Folder.replaceFile(path, with: Folder.readFile(path))
+        await #expect(throws: FirehoseError.self) { _ = try await harness.append([[2]]) }
+        _ = try await harness.append([[3]])
+        try harness.reopen()
+        #expect(try harness.read().records == [[1], [3]])
+    }
+
     /// Each system call of it in turn, with a crash behind it or without.
     @Test(arguments: [false, true])
     func `a failure while space is given back loses nothing`(crashes: Bool) async throws {

@@ -2,6 +2,7 @@
 
 import os
 import re
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,10 @@ from buckets import FolderBucket
 from server import Hydrant
 from streams import create_stream, put
 from test_health import page
+from transform_programs import IDENTITY, Programs
+from transforms import lambda_arn, lambda_processor, processing
 from waiting import wait_until
+from wire import Connection
 
 STREAMS = 200
 
@@ -68,6 +72,42 @@ def test_few_open_files_are_enough_for_many_streams(make_hydrant):
     hydrant.restart()
     put(hydrant.client(), names[-1], b"<more>")
     wait_until(lambda: b"<more>" in b"".join(bucket.contents()), "the record")
+
+
+@pytest.mark.parametrize("mode", ["once", "worker"])
+def test_transforms_take_turns_and_fail_no_record(make_hydrant, tmp_path, mode):
+    """Each process has pipes: with 256 files, twenty at a time were too many."""
+    programs = Programs(tmp_path)
+    name = programs.write(mode, "time.sleep(0.1)\n" + IDENTITY)
+    hydrant = make_hydrant(*programs.options)
+    hydrant.open_file_limit = 256
+    hydrant.start()
+    bucket = FolderBucket(hydrant.data / "buckets", "b")
+    client = hydrant.client()
+    streams = [f"stream-{number:02}" for number in range(30)]
+    how = processing(lambda_processor(lambda_arn(name), BufferIntervalInSeconds=0))
+    for stream in streams:
+        create_stream(client, bucket.arn, name=stream, **how)
+    for stream in streams:
+        put(client, stream, b"<%s>" % stream.encode())
+
+    def arrived() -> list[bytes]:
+        return sorted(re.findall(rb"<.*?>", b"".join(bucket.contents())))
+
+    wait_until(lambda: len(arrived()) == len(streams), "all records", timeout=60)
+    assert arrived() == [b"<%s>" % each.encode() for each in streams]
+    assert not [each for each in bucket.keys() if "failed" in each]
+    assert hydrant.sigterm() == 0
+
+
+def test_connections_that_are_too_many_are_told_of(make_hydrant):
+    hydrant = make_hydrant()
+    hydrant.open_file_limit = 256
+    hydrant.start()
+    with ExitStack() as stack:
+        for _ in range(80):
+            stack.enter_context(Connection(hydrant.port))
+        hydrant.wait_for_log("a connection was closed at once: there are as many as there may be")
 
 
 def test_too_low_a_limit_is_refused_with_the_number_that_is_needed(make_hydrant):

@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 from botocore.exceptions import ClientError
@@ -16,35 +17,45 @@ NOTICED_SECONDS = 1
 """How long puts may go into a folder that is gone."""
 
 
-def remove(server: Hydrant) -> None:
-    shutil.rmtree(server.data)
+def remove(folder: Path) -> None:
+    shutil.rmtree(folder)
 
 
-def move(server: Hydrant) -> None:
-    server.data.rename(server.folder / "aside")
+def move(folder: Path) -> None:
+    folder.rename(folder.with_name("aside"))
 
 
-def hide(server: Hydrant) -> None:
+def hide(folder: Path) -> None:
     done = subprocess.run(
-        ["mount", "-t", "tmpfs", "none", server.data], capture_output=True, check=False
+        ["mount", "-t", "tmpfs", "none", folder], capture_output=True, check=False
     )
     if done.returncode != 0:
         pytest.skip(f"nothing can be mounted here: {done.stderr.decode()}")
 
 
-def remove_and_make(server: Hydrant) -> None:
-    shutil.rmtree(server.data)
-    server.data.mkdir()
+def remove_and_make(folder: Path) -> None:
+    shutil.rmtree(folder)
+    folder.mkdir()
 
 
-@pytest.mark.parametrize("lose", [remove, move, hide, remove_and_make])
-def test_puts_are_refused_within_a_second(start_hydrant, lose):
+def replace(folder: Path) -> None:
+    """As a program that restores a copy does, which writes new files and renames them."""
+    copy = folder.with_name("copy")
+    shutil.copytree(folder, copy)
+    shutil.rmtree(folder)
+    copy.rename(folder)
+
+
+@pytest.mark.parametrize("place", ["", "streams"], ids=["data folder", "streams"])
+@pytest.mark.parametrize("lose", [remove, move, hide, remove_and_make, replace])
+def test_puts_are_refused_within_a_second(start_hydrant, lose, place):
     server = start_hydrant()
     client = server.client()
     hints = {"SizeInMBs": 5, "IntervalInSeconds": 900}
     stream = create_stream(client, "arn:aws:s3:::bucket", BufferingHints=hints)
     client.put_record(DeliveryStreamName=stream, Record={"Data": b"taken"})
-    lose(server)
+    folder = server.data / place
+    lose(folder)
     try:
         lost = time.monotonic()
         last = lost
@@ -59,4 +70,4 @@ def test_puts_are_refused_within_a_second(start_hydrant, lose):
         assert "the data folder was removed or replaced" in server.log()
     finally:
         if lose is hide:
-            subprocess.run(["umount", "--lazy", server.data], check=True)
+            subprocess.run(["umount", "--lazy", folder], check=True)

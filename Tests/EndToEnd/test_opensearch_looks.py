@@ -27,6 +27,9 @@ pytest_plugins = ["search_fixtures"]
 FOUND = "records whose answer was lost are at the destination"
 GIVEN_UP = "records are given up that may be there: the destination cannot be asked"
 
+UNAVAILABLE = b'{"error":{"root_cause":[],"type":"cluster_block_exception"},"status":503}'
+"""A cluster's own word that it did nothing."""
+
 LOST = {
     "reset": reset(stored=True),
     "no answer": drop,
@@ -62,6 +65,25 @@ def test_what_is_there_does_not_fail_when_the_time_is_up(search, faults, name):
     wait_until(lambda: flow.log(DELIVERED), "the end")
     flow.settle(10)
     assert flow.total(FOUND, "records") == 10
+    assert flow.total(DELIVERED, "failed") == 0
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [answer(503, UNAVAILABLE), answer(400), answer(403), refuse_all(Refusal(400))],
+    ids=["503", "400", "403", "each 400"],
+)
+@pytest.mark.parametrize("lost", [drop, reset(stored=True)], ids=["closed", "reset"])
+def test_an_answer_that_was_lost_on_a_kept_connection_is_no_word(search, faults, lost, rest):
+    """A connection that was kept and ends without a byte is replaced at once, with the same request."""
+    faults.plan = lambda bulk: {0: None, 1: lost}.get(bulk.number, rest)
+    flow = search.flow(faults, retry=2)
+    flow.put(b'{"n": "first"}')
+    wait_until(lambda: flow.log(DELIVERED), "a connection")
+    flow.put(*numbered(10))
+    wait_until(lambda: len(flow.log(DELIVERED)) == 2, "the end")
+    documents, _ = flow.settle(11)
+    assert sorted(each["n"] for each in documents if each["n"] != "first") == list(range(10))
     assert flow.total(DELIVERED, "failed") == 0
 
 
@@ -142,9 +164,6 @@ def test_an_index_that_is_not_there_holds_nothing(search, faults):
     flow.put(*numbered(3))
     assert {each.code for each in flow.wait_for_failures(3)} == {"503"}
     assert faults.looks
-
-
-UNAVAILABLE = b'{"error":{"root_cause":[],"type":"cluster_block_exception"},"status":503}'
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,10 @@ import Testing
     /// All that the plan allows for, but what delivery needs beside it.
     private func shared(_ plan: DescriptorPlan) -> Int {
         plan.connections + plan.endpointConnections + plan.bucketConnections + plan.openSegments
+            + (plan.isAmple ? 0 : 12 * plan.transformProcesses)
     }
 
-    @Test(arguments: [1, 2, 8, 64], [104, 128, 256, 1024, 4096, 16384, 65536, 1_048_576])
+    @Test(arguments: [1, 2, 8, 64], [134, 160, 256, 1024, 4096, 16384, 65536, 1_048_576])
     func `what is shared out leaves enough for delivery`(cores: Int, limit: Int) {
         let plan = DescriptorPlan(limit: limit, cores: cores)
         guard plan.isEnough else {

@@ -221,7 +221,7 @@ MUTANTS = [
     (
         "asked for is only what an earlier run sent",
         RECORDS,
-        "if settled.isUncertain { part.uncertainSince = now }",
+        "if settled.isUncertain || answer.isUncertain { part.uncertainSince = now }",
         "",
     ),
     (

@@ -156,7 +156,7 @@ package struct RecordDeliveryStateMachine: Sendable {
         summary.attempts = max(summary.attempts, part.attempts)
         let sent = part.places
         let settled = Self.settle(&part, answer, wall ?? now)
-        if settled.isUncertain { part.uncertainSince = now }
+        if settled.isUncertain || answer.isUncertain { part.uncertainSince = now }
         let failed = settled.failed
         pending = part
         actions = []

@@ -146,21 +146,26 @@ final class OpenSearchDestination: RecordDestination {
             return DeliveryAnswer(all: fate, items.count, waited: waited)
         case .success(let response):
             if response.status == 413, items.count > 1 {
-                return try await sendHalves(records, items, isCreate: isCreate, after: 1)
+                var answer = try await sendHalves(records, items, isCreate: isCreate, after: 1)
+                answer.isUncertain = answer.isUncertain || response.isResent
+                return answer
             }
             let content = reader.finish()
             let retryAfter = response.retryAfter(now: context.time.now())
             if let fate = Self.fateOfAll(response.status, content) {
-                return DeliveryAnswer(
+                var answer = DeliveryAnswer(
                     all: fate,
                     items.count,
                     retryAfter: response.status == 200 ? nil : retryAfter,
                     waited: waited
                 )
+                answer.isUncertain = response.isResent
+                return answer
             }
             let fates = zip(content.items, actions).map { fate(of: $0, $1) }
             var answer = DeliveryAnswer(fates: fates, retryAfter: retryAfter, waited: waited)
             answer.isJudged = true
+            answer.isUncertain = response.isResent
             let places = dataStreams.withLock { $0.learn(from: content.items, to: actions) }
             return places.isEmpty ? answer : try await create(places, of: records, items, answer)
         }
@@ -184,6 +189,7 @@ final class OpenSearchDestination: RecordDestination {
         answer.requests += second.requests
         answer.splitRequests += second.splitRequests
         answer.waited += second.waited
+        answer.isUncertain = answer.isUncertain || second.isUncertain
         answer.retryAfter = [answer.retryAfter, second.retryAfter].compactMap(\.self).max()
         return answer
     }
@@ -203,6 +209,7 @@ final class OpenSearchDestination: RecordDestination {
         answer.splitRequests += second.splitRequests + requests
         answer.waited += second.waited
         answer.isJudged = answer.isJudged || second.isJudged
+        answer.isUncertain = answer.isUncertain || second.isUncertain
         answer.retryAfter = [answer.retryAfter, second.retryAfter].compactMap(\.self).max()
         return answer
     }
@@ -223,7 +230,7 @@ final class OpenSearchDestination: RecordDestination {
             switch status {
             case 413: return .refused(failure)
             // It was not done (RFC 9110, section 15).
-            case 300..<500, 501, 505: return .failed(failure)
+            case 400..<500 where status != 408, 501, 505: return .failed(failure)
             // The cluster's own word; a gateway's says nothing of what is behind it.
             case 503 where text.hasPrefix("{\"error\":{"): return .failed(failure)
             default: return .unknown(failure)

@@ -100,6 +100,8 @@ package struct DeliveryAnswer: Sendable {
     package var splitRequests = 0
     /// Whether refused records are to be kept on disk, not in the bucket for failed ones.
     package var setsAside = false
+    /// Whether the destination may have got the records before, in a request without an answer.
+    package var isUncertain = false
     /// Whether the destination judged each record, though it may have taken none.
     package var isJudged = false
     /// Where the records are at the destination and are confirmed later: waits for that, without them,

@@ -27,6 +27,8 @@ final class ChildProcess: Sendable {
     }
 
     private let state = Mutex(State.starting(nil))
+    /// Whether it could not be started for want of descriptors.
+    private let lacksFiles = Atomic(false)
     private let endWaiters = Mutex<[CheckedContinuation<Void, Never>]>([])
     /// Our end of its standard input; closed once it is told to be.
     private let inputEnd: Mutex<Int32?>
@@ -75,7 +77,8 @@ final class ChildProcess: Sendable {
         close(exit)
     }
 
-    /// Starts a program.
+    /// Starts a program, for which the caller has acquired one of the host's `processes`: it is released
+    /// when the process has ended.
     ///
     /// - Throws: `InvocationFailure` where it cannot be started.
     static func start(
@@ -86,7 +89,13 @@ final class ChildProcess: Sendable {
         source: OutputLog.Source
     ) async throws(InvocationFailure) -> ChildProcess {
         guard let pipes = Pipes() else {
-            throw InvocationFailure(.functionError, "no pipe can be made: too many open files")
+            host.processes.release()
+            var failure = InvocationFailure(
+                .functionError,
+                "no pipe can be made: too many open files"
+            )
+            failure.isShortage = true
+            throw failure
         }
         let child = ChildProcess(pipes, isPiped: kind == .pipe, time: host.time)
         var followed = [host.output.follow(pipes.error.read, source)]
@@ -96,6 +105,7 @@ final class ChildProcess: Sendable {
         Task { [followed] in
             child.hasEnded(await child.run(configuration, pipes))
             host.children.remove(child)
+            host.processes.release()
             host.output.processEnded(followed)
         }
         try await child.untilStarted()
@@ -116,6 +126,9 @@ final class ChildProcess: Sendable {
             }
             return Self.text(of: result.terminationStatus)
         } catch {
+            let cause = (error as? SubprocessError)?.underlyingError
+            let isShortage = cause == .tooManyOpenFiles || cause == .tooManyOpenFilesInSystem
+            lacksFiles.store(isShortage, ordering: .relaxed)
             return "it cannot be started: \(error)"
         }
     }
@@ -133,7 +146,13 @@ final class ChildProcess: Sendable {
             }
             if let early { continuation.resume(returning: early) }
         }
-        try result.get()
+        do {
+            try result.get()
+        } catch {
+            var failure = error
+            failure.isShortage = lacksFiles.load(ordering: .relaxed)
+            throw failure
+        }
     }
 
     /// The shell sets the limits, then becomes the program.

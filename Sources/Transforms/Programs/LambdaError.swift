@@ -47,6 +47,9 @@ package struct InvocationFailure: Error, Sendable, Hashable, CustomStringConvert
     package var endsProcess: Bool
     /// Whether the process got anything of the event.
     package var hasBegun: Bool
+    /// Whether it is this server that has too little of something: it says nothing of the program, and
+    /// counts as no attempt.
+    package var isShortage = false
 
     /// A failure.
     package init(

@@ -1,5 +1,6 @@
 internal import Foundation
 package import Logging
+internal import Platform
 package import Records
 internal import Synchronization
 
@@ -9,19 +10,23 @@ package final class TransformHost: Sendable {
     let identity: ServiceIdentity
     let output: OutputLog
     let children = RunningChildren()
+    /// Bounds the processes of all streams.
+    let processes: Platform.Semaphore
     let time: any TimeSource
     private let pools = Mutex<[ObjectIdentifier: TransformPool]>([:])
     private let reaper = Mutex<Task<Void, Never>?>(nil)
 
-    /// A host of the programs in `folder`, an absolute path.
+    /// A host of the programs in `folder`, an absolute path, with so many processes at the most.
     package init(
         folder: String,
         identity: ServiceIdentity,
+        maximumProcesses: Int = .max,
         time: any TimeSource,
         logger: Logger
     ) {
         self.folder = TransformFolder(folder)
         self.identity = identity
+        processes = Platform.Semaphore(maximumProcesses)
         self.time = time
         output = OutputLog(logger: logger, time: time)
     }
@@ -64,6 +69,18 @@ package final class TransformHost: Sendable {
             }
         }
         return pool
+    }
+
+    /// Waits until another process may be started; a warm one that has nothing to do goes for it.
+    ///
+    /// - Throws: `CancellationError` alone.
+    func acquireProcess() async throws {
+        if !processes.acquireNow() {
+            let pools = pools.withLock { Array($0.values) }
+            let idle = pools.filter { $0.idleSince != nil }
+            idle.min { ($0.idleSince ?? .now) < ($1.idleSince ?? .now) }?.endLongestIdle()
+            try await processes.acquire()
+        }
     }
 
     func forget(_ pool: TransformPool) {

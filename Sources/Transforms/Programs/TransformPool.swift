@@ -110,7 +110,9 @@ package final class TransformPool: Sendable {
         }
         idle.invocations += 1
         idle.since = host.time.instant()
-        if idle.invocations >= program.recycleAfter || !giveBack(idle) {
+        if idle.invocations >= program.recycleAfter || host.processes.isWaitedFor
+            || !giveBack(idle)
+        {
             Task { await worker.end() }
         }
         return try result.get()
@@ -160,6 +162,7 @@ package final class TransformPool: Sendable {
     // MARK: Processes
 
     private func start(_ program: TransformProgram) async throws -> any TransformWorker {
+        try await host.acquireProcess()
         onStart()
         let environment = environment(program)
         switch program.mode {
@@ -202,6 +205,20 @@ package final class TransformPool: Sendable {
             environment[name] = value ?? TransformProgram.variable(name)
         }
         return environment
+    }
+
+    /// Since when a process has had nothing to do; nil where all have.
+    var idleSince: ContinuousClock.Instant? {
+        state.withLock { $0.idle.map(\.since).min() }
+    }
+
+    /// Ends the warm process that has had nothing to do for longest.
+    func endLongestIdle() {
+        let idle = state.withLock { state in
+            let index = state.idle.indices.min { state.idle[$0].since < state.idle[$1].since }
+            return index.map { state.idle.remove(at: $0) }
+        }
+        if let idle { Task { await idle.worker.end() } }
     }
 
     /// Ends warm processes that had nothing to do for long.
