@@ -165,10 +165,11 @@ static int fault(enum kind kind, const char *path) {
     if (!(atomic_load(&control->calls) & (1u << kind)) || atomic_load(&control->countdown) < 0) return -1;
     if (atomic_fetch_sub(&control->countdown, 1) != 0) return -1;
     int error = atomic_load(&control->error);
-    atomic_fetch_add(&control->hits, 1);
     lock();
     note(FAULT, -1, 0, path, ((uint32_t)kind << 16) | (uint32_t)error, NULL, 0);
     unlock();
+    /* Behind that: who sees it finds it written down. */
+    atomic_fetch_add(&control->hits, 1);
     return error;
 }
 
