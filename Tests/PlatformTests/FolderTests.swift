@@ -1,4 +1,6 @@
+import Glibc
 import Platform
+import Synchronization
 import TestSupport
 import Testing
 
@@ -39,5 +41,39 @@ import Testing
             #expect(try !second.tryLock())
         }
         #expect(try second.tryLock())
+    }
+}
+
+@Suite struct SalvageTests {
+    @Test(arguments: [0, 1, 4096, 10_000], [0, 1, 4096, 20_000])
+    func `a read that fails for once gives all that is there`(
+        bytes: Int,
+        offset: UInt64
+    ) throws {
+        let folder = TemporaryFolder()
+        let content = (0..<bytes).map { UInt8(truncatingIfNeeded: $0) }
+        try File(folder("file"), .replace).write(content, at: 0)
+        let left = Atomic(1)
+        let fault = SystemFaults.install(below: folder.path) { call, _, _ in
+            call == .read && left.subtract(1, ordering: .relaxed).oldValue > 0 ? EIO : nil
+        }
+        defer { fault.remove() }
+        let found = try File(folder("file"), .read).salvage(8192, at: offset)
+        #expect(found.bytes == Array(content.dropFirst(Int(offset)).prefix(8192)))
+        #expect(found.failure == nil)
+    }
+
+    @Test func `what cannot be read is zero, where something is`() throws {
+        let folder = TemporaryFolder()
+        try File(folder("empty"), .replace).write([UInt8](), at: 0)
+        try File(folder("full"), .replace).write([UInt8](repeating: 7, count: 100), at: 0)
+        let fault = SystemFaults.install(below: folder.path) { call, _, _ in
+            call == .read ? EIO : nil
+        }
+        defer { fault.remove() }
+        #expect(try File(folder("empty"), .read).salvage(100, at: 0).bytes.isEmpty)
+        let full = try File(folder("full"), .read).salvage(200, at: 0)
+        #expect(full.bytes == [UInt8](repeating: 0, count: 100))
+        #expect(full.failure?.code == EIO)
     }
 }
