@@ -41,8 +41,8 @@ extension StreamLog {
         } catch {
             // Before that, the segment that grows is as it was: it has its place on a disk that is full.
             if [.rename, .syncFolder].contains(error.call) { writer.current = nil }
-            logger.debug(
-                "an idle log keeps its segments",
+            logger.warning(
+                "an idle log cannot give its space back, and keeps it",
                 metadata: ["folder": "\(folder)", "error": "\(error)"]
             )
             return false
