@@ -44,6 +44,31 @@ import Testing
 
     private static let echo = "while read -r line; do echo '{}'; done"
 
+    @Test(arguments: 1...3)
+    func `streams take turns with few processes, whatever is warm`(most: Int) async throws {
+        // The clock stands still: no warm process ends for want of work.
+        let few = TransformHost(
+            folder: folder.path,
+            identity: host.identity,
+            maximumProcesses: most,
+            time: time,
+            logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
+        )
+        _ = try pool(Self.echo, mode: "worker")
+        let pools = (0..<8).map { few.pool("t", arn: "t", stream: "s\($0)") }
+        try await withThrowingTaskGroup { group in
+            for pool in pools {
+                group.addTask {
+                    for _ in 0..<5 { _ = try await pool.invoke(event) }
+                }
+            }
+            try await group.waitForAll()
+        }
+        let warm = pools.reduce(0) { $0 + $1.processes.idle + $1.processes.busy }
+        #expect(warm <= most)
+        await few.shutDown()
+    }
+
     @Test func `a warm process that has nothing to do for long is ended`() async throws {
         let pool = try pool(Self.echo, mode: "worker")
         #expect(try await answer(of: pool) == "{}")

@@ -12,6 +12,8 @@ package final class TransformHost: Sendable {
     let children = RunningChildren()
     /// Bounds the processes of all streams.
     let processes: Platform.Semaphore
+    /// How many wait for one, or are about to.
+    private let waiting = Atomic(0)
     let time: any TimeSource
     private let pools = Mutex<[ObjectIdentifier: TransformPool]>([:])
     private let reaper = Mutex<Task<Void, Never>?>(nil)
@@ -75,12 +77,24 @@ package final class TransformHost: Sendable {
     ///
     /// - Throws: `CancellationError` alone.
     func acquireProcess() async throws {
-        if !processes.acquireNow() {
-            let pools = pools.withLock { Array($0.values) }
-            let idle = pools.filter { $0.idleSince != nil }
-            idle.min { ($0.idleSince ?? .now) < ($1.idleSince ?? .now) }?.endLongestIdle()
-            try await processes.acquire()
+        guard !processes.acquireNow() else { return }
+        // Before the look: a process that becomes idle behind it finds that somebody waits.
+        waiting.add(1, ordering: .sequentiallyConsistent)
+        defer { waiting.subtract(1, ordering: .sequentiallyConsistent) }
+        endLongestIdle()
+        try await processes.acquire()
+    }
+
+    /// Has a process that has become idle end, where others wait for one.
+    func processIsIdle() {
+        if waiting.load(ordering: .sequentiallyConsistent) > 0 { endLongestIdle() }
+    }
+
+    private func endLongestIdle() {
+        let idle = pools.withLock { Array($0.values) }.compactMap { pool in
+            pool.idleSince.map { (pool, $0) }
         }
+        idle.min { $0.1 < $1.1 }?.0.endLongestIdle()
     }
 
     func forget(_ pool: TransformPool) {

@@ -110,9 +110,9 @@ package final class TransformPool: Sendable {
         }
         idle.invocations += 1
         idle.since = host.time.instant()
-        if idle.invocations >= program.recycleAfter || host.processes.isWaitedFor
-            || !giveBack(idle)
-        {
+        if idle.invocations < program.recycleAfter, giveBack(idle) {
+            host.processIsIdle()
+        } else {
             Task { await worker.end() }
         }
         return try result.get()
