@@ -146,12 +146,10 @@ package final class StreamPipeline: Sendable {
         }
         let (now, steady) = (context.time.now(), context.time.steady())
         // The stamp of a clock that was ahead holds nothing up.
-        let age = max(.zero, now - (arrival ?? now))
+        let oldest = steady - max(.zero, now - (arrival ?? now))
         // What was transformed has waited before.
-        let waited = context.role == .outcome ? .zero : age
-        machine.withLock {
-            $0.arrivalFound(arrival ?? now, since: steady - waited, age: age, now: steady)
-        }
+        let since = context.role == .outcome ? steady : oldest
+        machine.withLock { $0.arrivalFound(arrival ?? now, since: since, oldest: oldest) }
     }
 
     private func seal(

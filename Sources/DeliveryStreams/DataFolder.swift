@@ -42,7 +42,7 @@ package final class DataFolder: Sendable {
             try lock.resize(to: 0)
             try lock.write(Array("\(getpid())".utf8), at: 0)
             for folder in [spool, unfinished] { try Folder.remove(folder) }
-            for folder in [streams, spool, setAside, unfinished] { try Folder.create(folder) }
+            for folder in [spool, setAside, unfinished] { try Folder.create(folder) }
         } catch {
             throw .system(error)
         }
@@ -69,7 +69,8 @@ package final class DataFolder: Sendable {
     private let lastLook = Mutex<Look?>(nil)
     private static let lookLasts: Duration = .milliseconds(500)
 
-    /// Whether the folder that was taken, and that of its streams, is what is found at its path, as of half a second ago at the most.
+    /// Whether the folder that was taken, and that of its streams, are what is found at their paths, as of
+    /// half a second ago at the most.
     ///
     /// One that was removed, moved or hidden by a mount still takes what is written to files that are open,
     /// and no start would find it.

@@ -41,7 +41,7 @@ extension StreamRegistry {
         let destination = stream.destination
         guard let words = DestinationType.of(destination.kind).caution(destination) else { return }
         logger.warning(
-            "this destination may get records twice",
+            "the destination may receive records twice",
             metadata: ["stream": "\(stream.name)", "reason": "\(words)"]
         )
     }

@@ -268,7 +268,7 @@ package final class StreamRegistry: DeliveryStreamRegistry, RecordAppender, Send
             throw Self.failure(
                 left == nil
                     ? "The stream \(name) could not be stored"
-                    : "The stream \(name) could not be stored, nor its creation undone: delete it",
+                    : "The stream \(name) could not be stored, and removing it failed: delete it",
                 error
             )
         }

@@ -39,8 +39,8 @@ struct SegmentMaker {
 
     /// Makes a segment's file: header and size are durable before it gets its name.
     ///
-    /// `bytes` is the size of the first frame; `number` counts from the log's first or last idle hour,
-    /// from 0; `isDelivered` as `DiskSpace` has it.
+    /// `bytes` is the size of the first frame; `number` counts segments from 0 since the log was opened or
+    /// idle; `isDelivered` as `DiskSpace` has it.
     func make(
         at mark: LogMark,
         for bytes: UInt64,

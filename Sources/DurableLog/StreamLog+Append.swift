@@ -109,7 +109,7 @@ extension StreamLog {
     }
 
     private static let noDescriptors =
-        "The records could not be made durable: the server has as many files open as it may."
+        "The records could not be made durable: the server has reached its limit on open files."
     private static let failedMessage: Logger.Message =
         "the log cannot be written, puts are refused until it can"
     private static let goneMessage: Logger.Message =

@@ -42,7 +42,7 @@ extension StreamLog {
             // Before that, the segment that grows is as it was: it has its place on a disk that is full.
             if [.rename, .syncFolder].contains(error.call) { writer.current = nil }
             logger.warning(
-                "an idle log cannot give its space back, and keeps it",
+                "the disk space of an idle log could not be released; retrying",
                 metadata: ["folder": "\(folder)", "error": "\(error)"]
             )
             return false

@@ -10,7 +10,6 @@ final class Transfer: @unchecked Sendable {
     private let continuation: CheckedContinuation<HTTPResponse, any Error>
     private var headerList: UnsafeMutablePointer<curl_slist>?
     private var sent: UInt64 = 0
-    private var hasSent = false
     private var isResent = false
     private var headers: [(name: String, value: String)] = []
     private var body: [UInt8] = []
@@ -102,7 +101,6 @@ final class Transfer: @unchecked Sendable {
                 )
             }
             sent += UInt64(count)
-            hasSent = hasSent || count > 0
             return count
         case .source(let source, let total):
             let most = Int(min(UInt64(space.count), total - sent))
@@ -119,7 +117,6 @@ final class Transfer: @unchecked Sendable {
                     return nil
                 }
                 sent += UInt64(count)
-                hasSent = hasSent || count > 0
                 return count
             } catch {
                 failure = EgressError(kind: .bodyUnreadable, message: "\(error)")
@@ -177,7 +174,7 @@ final class Transfer: @unchecked Sendable {
             let text = String(cString: errorText)
             let message = text.isEmpty ? String(cString: curl_easy_strerror(result)) : text
             var error = failure ?? EgressError(kind: .init(result), message: message)
-            error.hasSent = hasSent
+            error.hasSent = sent > 0 || isResent
             return continuation.resume(throwing: error)
         }
         var status = 0

@@ -116,7 +116,7 @@ package final class HTTPServer: Service {
                 channel in
                 guard connections.add(channel) else {
                     logger.warning(
-                        "a connection was closed at once: there are as many as there may be",
+                        "connection closed: the limit on client connections is reached",
                         metadata: ["maximum": "\(maximum)"]
                     )
                     return channel.eventLoop.makeFailedFuture(TooManyConnections())

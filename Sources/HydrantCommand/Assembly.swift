@@ -89,7 +89,7 @@ struct Assembly {
     private static func warn(_ plan: DescriptorPlan, _ logger: Logger) {
         guard !plan.isAmple else { return }
         logger.warning(
-            "the limit on open files bounds what is served at a time: raise it (ulimit -n, LimitNOFILE)",
+            "the limit on open files is low and bounds connections and transforms: raise it (ulimit -n, LimitNOFILE)",
             metadata: [
                 "limit": "\(plan.limit)", "needed": "\(DescriptorPlan.ample)",
                 "client_connections": "\(plan.connections)",

@@ -54,8 +54,8 @@ struct DescriptorPlan: Hashable {
     /// What is left then, delivery needs: no stream is created.
     func shortage(openCount: Int) -> String? {
         guard openCount > limit - max(8, rest / 10) else { return nil }
-        return "the server has \(openCount) files open, and may have \(limit): raise the limit "
-            + "(ulimit -n; LimitNOFILE of a systemd unit)"
+        return "\(openCount) of \(limit) file descriptors are in use: raise the limit (ulimit -n, "
+            + "or LimitNOFILE in the systemd unit)"
     }
 
     /// The same of what is open now.
@@ -71,8 +71,8 @@ struct DescriptorPlan: Hashable {
         )
         guard plan.isEnough else {
             throw SettingsError(
-                description: "the limit on open files is \(plan.limit) (ulimit -n), and hydrant "
-                    + "needs \(plan.minimum); with \(ample) nothing is bounded by it"
+                description: "the limit on open files is \(plan.limit) (ulimit -n): hydrant needs "
+                    + "at least \(plan.minimum), and \(ample) for its full number of connections"
             )
         }
         return plan

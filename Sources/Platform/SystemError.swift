@@ -1,8 +1,8 @@
 internal import Glibc
 
-/// An error that can come of what the system has too little of.
+/// An error that a full disk or a limit of the process can cause.
 package protocol ShortageError: Error {
-    /// What that is, for whoever is refused because of it; nil for other failures.
+    /// The shortage, as told to the client whose request fails; nil for other failures.
     var shortage: String? { get }
 }
 
@@ -49,7 +49,7 @@ package struct SystemError: ShortageError, Equatable, CustomStringConvertible {
     /// See the protocol.
     package var shortage: String? {
         if isDiskFull { return "the server's disk is full" }
-        return isOutOfDescriptors ? "the server has as many files open as it may" : nil
+        return isOutOfDescriptors ? "the server has reached its limit on open files" : nil
     }
 
     /// True where the process, or the system, has as many files open as it may.

@@ -116,7 +116,7 @@ struct Invocations: Sendable {
                 if failure.isShortage {
                     shortages += 1
                     context.logger.warning(
-                        "the transform cannot be started for want of files; retrying",
+                        "the transform cannot be started: the server has reached its limit on open files; retrying",
                         metadata: ["transform": "\(lambda.name)", "error": "\(failure)"]
                     )
                     return .again(RetryWait(least: Self.shortageWait))

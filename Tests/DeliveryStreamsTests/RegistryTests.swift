@@ -29,7 +29,7 @@ import Testing
 
     @Test(
         arguments: [
-            (EMFILE, "could not be stored: the server has as many files open as it may."),
+            (EMFILE, "could not be stored: the server has reached its limit on open files."),
             (ENOSPC, "could not be stored: the server's disk is full."),
             (EIO, "could not be stored."),
         ]

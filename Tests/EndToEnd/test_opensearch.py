@@ -142,7 +142,7 @@ def test_a_record_has_one_id_in_every_attempt(search, faults):
 
 def test_ids_can_be_left_to_the_server(search, faults):
     flow = search.flow(faults, **NO_IDS)
-    (caution,) = flow.log("this destination may get records twice")
+    (caution,) = flow.log("the destination may receive records twice")
     assert "NO_DOCUMENT_ID" in caution["reason"]
     flow.osmem.create_index(flow.index, n=STORED_LONG)
     flow.put(*numbered(3), b'{"n": "none"}', b"bad")

@@ -24,8 +24,8 @@ from waiting import wait_until
 
 pytest_plugins = ["search_fixtures"]
 
-FOUND = "records whose answer was lost are at the destination"
-GIVEN_UP = "records are given up that may be there: the destination cannot be asked"
+FOUND = "records whose response was lost were delivered"
+GIVEN_UP = "records that may have been delivered are given up: the destination could not be asked"
 
 UNAVAILABLE = b'{"error":{"root_cause":[],"type":"cluster_block_exception"},"status":503}'
 """A cluster's own word that it did nothing."""
@@ -206,7 +206,7 @@ def test_a_cluster_that_does_not_let_itself_be_asked_is_asked_once(search, fault
     flow = search.flow(faults, retry=2)
     flow.put(*numbered(3))
     failed = flow.wait_for_failures(3)
-    assert all("It may be at the destination" in each.message for each in failed)
+    assert all("It may have been delivered" in each.message for each in failed)
     assert len(faults.looks) == 1
 
 
@@ -217,7 +217,7 @@ def test_a_failed_record_says_that_it_may_be_there(search, faults):
     flow = search.flow(faults, retry=1)
     flow.put(*numbered(3), b"bad")
     failed = flow.wait_for_failures(4)
-    doubt = "It may be at the destination all the same"
+    doubt = "It may have been delivered"
     assert {each.raw for each in failed if doubt not in each.message} == {b"bad"}
     assert flow.log(GIVEN_UP)
 

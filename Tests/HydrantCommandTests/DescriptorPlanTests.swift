@@ -45,7 +45,7 @@ import Testing
         let plan = DescriptorPlan(limit: 256, cores: 2)
         #expect(plan.shortage(openCount: 200) == nil)
         let words = try #require(plan.shortage(openCount: 246))
-        #expect(words.contains("246 files open, and may have 256"))
+        #expect(words.contains("246 of 256 file descriptors are in use"))
         #expect(words.contains("ulimit -n"))
     }
 }

@@ -132,19 +132,17 @@ package struct BufferStateMachine: Sendable {
     /// - Parameters:
     ///   - arrival: What the clock said then, be it right or wrong.
     ///   - since: When the buffer began to wait, steady.
-    ///   - age: How long the record waits for its delivery, as far as the clock tells.
-    ///   - now: Steady.
+    ///   - oldest: Since when the record waits for its delivery, steady; since then unless it is given.
     package mutating func arrivalFound(
         _ arrival: Timestamp,
         since: Timestamp,
-        age: Duration = .zero,
-        now: Timestamp = Timestamp(milliseconds: .max)
+        oldest: Timestamp? = nil
     ) {
         oldestArrival = arrival
         waitingSince = since
         // It came behind those of the buffer before, whatever somebody has set the clock to since.
-        let mine = min(since, now - age)
-        oldestSince = max(mine, inFlight.last?.since ?? mine)
+        let oldest = oldest ?? since
+        oldestSince = max(oldest, inFlight.last?.since ?? oldest)
     }
 
     /// What is before a mark goes out now; what comes behind it waits as ever.

@@ -280,8 +280,7 @@ package struct RecordDeliveryStateMachine: Sendable {
     }
 
     private static let doubt =
-        " It may be at the destination all the same: an answer was lost, and the destination could not "
-        + "be asked."
+        " It may have been delivered: a response was lost, and the destination could not be asked."
 
     private func timeLeft(_ now: Timestamp) -> Duration {
         guard let start = clock.start, rules.duration > .zero else { return .zero }

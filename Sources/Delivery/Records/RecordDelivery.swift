@@ -157,23 +157,25 @@ struct RecordDelivery {
                 )
             )
             context.logger.info(
-                "records whose answer was lost are at the destination",
+                "records whose response was lost were delivered",
                 metadata: ["destination": "\(source.kind.rawValue)", "records": "\(found.count)"]
             )
-        case .failed(let failure), .refused(let failure):
-            var isFinal = false
-            if case .refused = answer { isFinal = true }
-            let isAskedAgain = machine.lookFailed(isFinal: isFinal, now: context.time.steady())
-            context.logger.warning(
-                isAskedAgain
-                    ? "cannot ask whether records are there before they are given up; retrying"
-                    : "records are given up that may be there: the destination cannot be asked",
-                metadata: [
-                    "destination": "\(source.kind.rawValue)", "error": "\(failure)",
-                    "records": "\(places.count)",
-                ]
-            )
+        case .failed(let failure): lookFailed(failure, isFinal: false, records: places.count)
+        case .refused(let failure): lookFailed(failure, isFinal: true, records: places.count)
         }
+    }
+
+    private mutating func lookFailed(_ failure: DeliveryFailure, isFinal: Bool, records: Int) {
+        let isAskedAgain = machine.lookFailed(isFinal: isFinal, now: context.time.steady())
+        context.logger.warning(
+            isAskedAgain
+                ? "the destination cannot be asked which records it holds; retrying"
+                : "records that may have been delivered are given up: the destination could not be asked",
+            metadata: [
+                "destination": "\(source.kind.rawValue)", "error": "\(failure)",
+                "records": "\(records)",
+            ]
+        )
     }
 
     private func chunk() async throws -> RecordsChunk {

@@ -120,7 +120,7 @@ struct OpenSearchLook {
             )
         )
         guard let found else { return [] }
-        // A shard that is away is no failure, and holds what is not found.
+        // An unavailable shard counts as no failure, and may hold what was not found.
         let shards = found["_shards"]
         guard refreshed["_shards"]?["failed"]?.integer == 0, found["timed_out"]?.boolean == false,
             let total = shards?["total"]?.integer, shards?["successful"]?.integer == total

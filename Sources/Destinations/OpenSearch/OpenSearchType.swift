@@ -31,7 +31,7 @@ extension DestinationType {
                 guard let known = try? OpenSearchConfiguration(configuration),
                     !known.hasIdentifiers
                 else { return nil }
-                return "NO_DOCUMENT_ID: a request whose answer is lost is sent again, and its "
+                return "NO_DOCUMENT_ID: a request whose response is lost is sent again, and its "
                     + "documents are then in the index twice"
             }
         )
