@@ -7,6 +7,7 @@ acknowledged, and when; `Judge` looks where every record is.
 
 import base64
 import json
+import os
 import random
 import re
 import threading
@@ -14,11 +15,10 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from background import InBackground
 from buckets import FolderBucket, ObjectKey
+from bulk_faults import BulkFaults, Exchange, Item
 from master_keys import MANAGED, SSE, fresh_master_key, write_master_keys
 from server import Hydrant
 from streams import ROLE_ARN, destination
@@ -66,76 +66,49 @@ def is_refused(number: int) -> bool:
 # MARK: The cluster
 
 
-class Cluster(InBackground):
+class Cluster(BulkFaults):
     """Takes documents: refuses some for good, others for now, and loses an answer now and then."""
 
     def __init__(self, seed: int):
+        super().__init__()
+        self.plan = lambda _: self._take_all
+        self.look = self._tell
         self.documents: dict[str, tuple[float, str, int]] = {}
         """By id: when it came first, and whose record it is."""
         self.is_kind = False
         """Whether it takes at once whatever it takes at all."""
         self._chance = random.Random(seed)
-        self._lock = threading.Lock()
-        server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        server.daemon_threads = True
-        server.block_on_close = False
-        super().__init__(server)
-
-    @property
-    def endpoint(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        self._guard = threading.Lock()
 
     def restore(self, documents: dict[str, tuple[float, str, int]], until: float) -> None:
         """Has what it had then."""
-        with self._lock:
+        with self._guard:
             self.documents = {id: each for id, each in documents.items() if each[0] <= until}
 
-    def _handler(self) -> type[BaseHTTPRequestHandler]:
-        cluster = self
+    def _tell(self, exchange: Exchange) -> None:
+        """Which documents are there."""
+        asked = [each["_id"] for each in json.loads(exchange.bulk.body)["docs"]]
+        docs = [{"_id": id, "found": id in self.documents} for id in asked]
+        exchange.answer(200, json.dumps({"docs": docs}).encode())
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-            disable_nagle_algorithm = True
+    def _take_all(self, exchange: Exchange) -> None:
+        with self._guard:
+            items = [{"index": self._take(each)} for each in exchange.bulk.items]
+            is_lost = not self.is_kind and self._chance.random() < 0.05
+        # Of a long load, nobody looks at all requests.
+        self.requests.clear()
+        if is_lost:
+            exchange.close()
+        else:
+            exchange.answer(200, json.dumps({"errors": True, "items": items}).encode())
 
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-                answer = cluster.answer(self.path, body)
-                if answer is None:
-                    self.close_connection = True
-                    return
-                data = json.dumps(answer).encode()
-                self.send_response(200)
-                self.send_header("Content-Length", str(len(data)))
-                self.end_headers()
-                self.wfile.write(data)
-
-            def log_message(self, *_) -> None:
-                pass
-
-        return Handler
-
-    def answer(self, path: str, body: bytes) -> dict | None:
-        """What it answers; None for nothing at all."""
-        with self._lock:
-            if path.startswith("/_mget"):
-                asked = [each["_id"] for each in json.loads(body)["docs"]]
-                return {"docs": [{"_id": id, "found": id in self.documents} for id in asked]}
-            lines = body.split(b"\n")
-            items = [
-                {"index": self._take(json.loads(action)["index"]["_id"], document)}
-                for action, document in zip(lines[::2], lines[1::2], strict=False)
-            ]
-            if not self.is_kind and self._chance.random() < 0.05:
-                return None
-            return {"errors": True, "items": items}
-
-    def _take(self, id: str, document: bytes) -> dict:
-        stream, number = parsed(document)
+    def _take(self, item: Item) -> dict:
+        stream, number = parsed(item.document)
         if is_refused(number):
             return {"status": 400, "error": {"type": "mapper_parsing_exception", "reason": "no"}}
         if not self.is_kind and self._chance.random() < 0.05:
             return {"status": 429, "error": {"type": "rejected", "reason": "busy"}}
-        self.documents.setdefault(id, (time.monotonic(), stream, number))
+        self.documents.setdefault(item.id, (time.monotonic(), stream, number))
         return {"status": 201}
 
 
@@ -144,6 +117,13 @@ def parsed(data: bytes) -> tuple[str, int]:
     match = RECORD.match(data)
     assert match, data[:100]
     return match[1].decode(), int(match[2])
+
+
+def seeds() -> random.Random:
+    """What a run chooses by; HYDRANT_SEED repeats it."""
+    seed = int(os.environ.get("HYDRANT_SEED", random.randrange(2**32)))
+    print(f"HYDRANT_SEED={seed}")
+    return random.Random(seed)
 
 
 # MARK: What was put
@@ -202,7 +182,7 @@ class Load:
         self._pause = pause
         self._awake = threading.Event()
         self._awake.set()
-        self._isOver = threading.Event()
+        self._is_over = threading.Event()
         self._numbers: Counter[str] = Counter()
         self._threads: list[threading.Thread] = []
         self.error: BaseException | None = None
@@ -270,7 +250,7 @@ class Load:
 
     def stop(self) -> None:
         """Ends all threads; fails with what ended one of them before."""
-        self._isOver.set()
+        self._is_over.set()
         self._awake.set()
         for each in self._threads:
             each.join(timeout=30)
@@ -283,7 +263,7 @@ class Load:
             try:
                 for step in work():
                     self._awake.wait()
-                    if self._isOver.is_set():
+                    if self._is_over.is_set():
                         return
                     try:
                         connection = connection or Connection(self.hydrant.port, timeout=10)
@@ -296,7 +276,7 @@ class Load:
                         if isinstance(error, Wrong):
                             raise
                         connection = None
-                        self._isOver.wait(0.05)
+                        self._is_over.wait(0.05)
             except BaseException as error:
                 self.error = error
 
@@ -337,7 +317,7 @@ class Load:
         while True:
             count = chance.choice((1, 1, 3, 10, 40))
             yield lambda connection: self.put(connection, stream, count, chance)
-            self._isOver.wait(chance.uniform(0, 2 * self._pause))
+            self._is_over.wait(chance.uniform(0, 2 * self._pause))
 
     def _change(
         self, connection: Connection, stream: str, what: str, size: int, call: str, body: dict
@@ -381,7 +361,7 @@ class Load:
                 yield update
             if len(alive) > 3:
                 yield delete
-            self._isOver.wait(chance.uniform(0, 0.3))
+            self._is_over.wait(chance.uniform(0, 0.3))
 
     def _describe_and_update(self, connection: Connection, name: str, size: int) -> None:
         answer = connection.exchange(
@@ -402,12 +382,12 @@ class Load:
     def _update(self, chance: random.Random) -> Iterator[Callable[[Connection], None]]:
         """Switches the transform and the encryption on and off."""
 
-        def transform(connection: Connection, isOn: bool) -> None:
+        def transform(connection: Connection, is_on: bool) -> None:
             answer = connection.exchange(
                 request("DescribeDeliveryStream", {"DeliveryStreamName": TRANSFORMED})
             )
             found = answer.json["DeliveryStreamDescription"]
-            configuration = dict(self._lambda["ProcessingConfiguration"]) | {"Enabled": isOn}
+            configuration = dict(self._lambda["ProcessingConfiguration"]) | {"Enabled": is_on}
             connection.exchange(
                 request(
                     "UpdateDestination",
@@ -420,17 +400,17 @@ class Load:
                 )
             )
 
-        def encrypt(connection: Connection, isOn: bool) -> None:
-            call = f"St{'art' if isOn else 'op'}DeliveryStreamEncryption"
-            more = {SSE: MANAGED} if isOn else {}
+        def encrypt(connection: Connection, is_on: bool) -> None:
+            call = f"St{'art' if is_on else 'op'}DeliveryStreamEncryption"
+            more = {SSE: MANAGED} if is_on else {}
             connection.exchange(request(call, {"DeliveryStreamName": SEALED} | more))
 
-        isOn = False
+        is_on = False
         while True:
-            self._isOver.wait(chance.uniform(0.2, 1.5))
-            yield lambda connection: transform(connection, isOn)
-            yield lambda connection: encrypt(connection, isOn)
-            isOn = not isOn
+            self._is_over.wait(chance.uniform(0.2, 1.5))
+            yield lambda connection: transform(connection, is_on)
+            yield lambda connection: encrypt(connection, is_on)
+            is_on = not is_on
 
 
 # MARK: Where everything is
@@ -470,7 +450,7 @@ class Verdict:
     wrong: list[str] = field(default_factory=list)
 
     @property
-    def isGood(self) -> bool:
+    def is_good(self) -> bool:
         return not (self.missing or self.doubled or self.wrong)
 
     def __str__(self) -> str:
@@ -588,10 +568,10 @@ class Judge:
 
     def _may_be_deleted(self, name: str) -> bool:
         changes = self._changes(name)
-        isThere = any(each.what == "create" and self._isDone(each) for each in changes)
-        return not isThere or any(each.what == "delete" for each in changes)
+        is_there = any(each.what == "create" and self._is_done(each) for each in changes)
+        return not is_there or any(each.what == "delete" for each in changes)
 
-    def _isDone(self, change: Change) -> bool:
+    def _is_done(self, change: Change) -> bool:
         return change.answered is not None and change.answered <= self._until
 
     def _look_at_streams(self, verdict: Verdict) -> None:
@@ -602,7 +582,7 @@ class Judge:
                 verdict.wrong.append(f"{name} is gone")
         for name in {each.stream for each in self._ledger.changes}:
             changes = self._changes(name)
-            if any(each.what == "delete" and self._isDone(each) for each in changes):
+            if any(each.what == "delete" and self._is_done(each) for each in changes):
                 if name in listed:
                     verdict.wrong.append(f"{name} was deleted and is there")
             elif not self._may_be_deleted(name):
@@ -621,7 +601,7 @@ class Judge:
             return
         hints = description["Destinations"][0]["ExtendedS3DestinationDescription"]
         size = hints["BufferingHints"]["SizeInMBs"]
-        done = [place for place, each in enumerate(changes) if self._isDone(each)]
+        done = [place for place, each in enumerate(changes) if self._is_done(each)]
         possible = {each.size for each in changes[done[-1] :]}
         if size not in possible:
             verdict.wrong.append(f"{name} has {size} MB, not {possible}")

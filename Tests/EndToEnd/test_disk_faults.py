@@ -18,24 +18,23 @@ import pytest
 
 from disk_images import (
     ALLOCATE,
+    FAULT,
     LIST,
-    STAT,
     MAKE_FOLDER,
     OPEN,
     READ,
     REMOVE_FOLDER,
     RENAME,
+    STAT,
     SYNC_BEGIN,
     TRUNCATE,
     UNLINK,
     WRITE,
     Watch,
     entries,
-    FAULT,
 )
-from everything import Cluster, Scene, page_of
+from everything import Cluster, Scene, page_of, seeds
 from server import Hydrant
-from test_power_cuts import seeds
 from waiting import WaitedTooLong, wait_until
 
 FAULTS = int(os.environ.get("HYDRANT_DISK_FAULTS", "40"))
@@ -236,7 +235,7 @@ def test_no_fault_loses_or_doubles_a_record(tmp_path, report_counts):
                 run.stop()
                 run.start()
                 verdict = scene.judge(time.monotonic(), timeout=60)
-                assert verdict.isGood, f"after {count} faults: {verdict}"
+                assert verdict.is_good, f"after {count} faults: {verdict}"
                 assert not run.touched()
             finally:
                 if scene.hydrant.process:

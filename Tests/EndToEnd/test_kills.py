@@ -10,8 +10,7 @@ from collections import Counter
 
 import pytest
 
-from everything import Cluster, Scene
-from test_power_cuts import seeds
+from everything import Cluster, Scene, seeds
 
 KILLS = int(os.environ.get("HYDRANT_KILLS", "25"))
 
@@ -57,7 +56,7 @@ def test_no_kill_loses_or_doubles_a_record(tmp_path, report_counts):
                 scene.load.stop()
                 cluster.is_kind = True
                 verdict = scene.judge(time.monotonic(), timeout=60)
-                assert verdict.isGood, f"after {kills + some} kills: {verdict}"
+                assert verdict.is_good, f"after {kills + some} kills: {verdict}"
             finally:
                 if scene.hydrant.process:
                     scene.hydrant.sigkill()

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from disk_images import SYNC_BEGIN, DATA_MODES, NAME_MODES, Recording, Watch, differences
-from everything import Cluster, Judge, Scene, Verdict
+from disk_images import DATA_MODES, NAME_MODES, SYNC_BEGIN, Recording, Watch, differences
+from everything import Cluster, Judge, Scene, Verdict, seeds
 from waiting import WaitedTooLong, wait_until
 
 CUTS = int(os.environ.get("HYDRANT_POWER_CUTS", "20"))
@@ -107,12 +107,6 @@ class Recorded:
         return self.chance.uniform(self.began, self.recording.times[-1])
 
 
-def seeds() -> random.Random:
-    seed = int(os.environ.get("HYDRANT_SEED", random.randrange(2**32)))
-    print(f"HYDRANT_SEED={seed}")
-    return random.Random(seed)
-
-
 def test_the_recording_is_the_folder(tmp_path):
     """With all changes applied, an image is what is really there."""
     with Recorded(tmp_path / "scene", seeds().randrange(2**32)) as recorded:
@@ -131,7 +125,7 @@ def test_no_power_cut_loses_or_doubles_a_record(tmp_path, report_counts):
             for _ in range(min(CUTS_OF_RECORDING, CUTS - cuts)):
                 data, names = chance.choice(DATA_MODES), chance.choice(NAME_MODES)
                 verdict = recorded.judge(recorded.moment(), data, names)
-                assert verdict.isGood, f"cut {cuts} ({data}, {names}): {verdict}"
+                assert verdict.is_good, f"cut {cuts} ({data}, {names}): {verdict}"
                 modes[data] += 1
                 modes[names] += 1
                 acknowledged += verdict.acknowledged
@@ -149,9 +143,9 @@ def test_what_a_failed_sync_has_lost_is_not_acknowledged_later(tmp_path, report_
     with Recorded(tmp_path / "scene", seed, fails_syncs=True) as recorded:
         for _ in range(5):
             verdict = recorded.judge(recorded.moment(), "everything", "all")
-            assert verdict.isGood, f"{verdict}"
+            assert verdict.is_good, f"{verdict}"
         end = recorded.judge(recorded.recording.times[-1], "everything", "all")
-        assert end.isGood, f"{end}"
+        assert end.is_good, f"{end}"
     report_counts(f"{recorded.failed_syncs} failed syncs, 6 power cuts behind them: nothing lost")
     assert recorded.failed_syncs > 3
 

@@ -186,11 +186,7 @@ final class OpenSearchDestination: RecordDestination {
             answer.fates[place] = second.fates[index]
             answer.attempts[place] += second.attempts[index]
         }
-        answer.requests += second.requests
-        answer.splitRequests += second.splitRequests
-        answer.waited += second.waited
-        answer.isUncertain = answer.isUncertain || second.isUncertain
-        answer.retryAfter = [answer.retryAfter, second.retryAfter].compactMap(\.self).max()
+        answer.count(second)
         return answer
     }
 
@@ -205,12 +201,10 @@ final class OpenSearchDestination: RecordDestination {
         let second = try await send(records, Array(items[middle...]), isCreate: isCreate)
         answer.fates += second.fates
         answer.attempts = (answer.attempts + second.attempts).map { $0 + requests }
-        answer.requests += second.requests + requests
-        answer.splitRequests += second.splitRequests + requests
-        answer.waited += second.waited
+        answer.count(second)
+        answer.requests += requests
+        answer.splitRequests += requests
         answer.isJudged = answer.isJudged || second.isJudged
-        answer.isUncertain = answer.isUncertain || second.isUncertain
-        answer.retryAfter = [answer.retryAfter, second.retryAfter].compactMap(\.self).max()
         return answer
     }
 

@@ -116,6 +116,15 @@ package struct DeliveryAnswer: Sendable {
         self.waited = waited
     }
 
+    /// Counts another request for the same records, or for others of the same attempt, as one with this.
+    mutating func count(_ other: DeliveryAnswer) {
+        requests += other.requests
+        splitRequests += other.splitRequests
+        waited += other.waited
+        isUncertain = isUncertain || other.isUncertain
+        retryAfter = [retryAfter, other.retryAfter].compactMap(\.self).max()
+    }
+
     /// The same fate for all of so many records.
     init(all fate: RecordFate, _ count: Int, retryAfter: Duration? = nil, waited: Duration) {
         self.init(
